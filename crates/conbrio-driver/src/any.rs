@@ -1,0 +1,76 @@
+//! One of the drivers, chosen at run time.
+//!
+//! An enum rather than a trait object, so that the choice costs a predictable branch.
+
+use std::io;
+use std::os::fd::RawFd;
+
+use crate::driver::{Driver, Events, Timeout};
+use crate::epoll::Epoll;
+use crate::event::{Interest, Token};
+use crate::poll::Poll;
+use crate::sim::Sim;
+
+/// One of the drivers.
+#[derive(Debug)]
+pub enum AnyDriver {
+    /// Linux.
+    Epoll(Epoll),
+    /// Any Unix.
+    Poll(Poll),
+    /// Tests.
+    Sim(Sim),
+}
+
+impl AnyDriver {
+    /// Makes the driver that a person named, or the best that this system has.
+    pub fn choose(name: Option<&str>) -> io::Result<Self> {
+        match name {
+            None => Ok(Epoll::new().map_or_else(|_| Self::Poll(Poll::new()), Self::Epoll)),
+            Some("epoll") => Epoll::new().map(Self::Epoll),
+            Some("poll") => Ok(Self::Poll(Poll::new())),
+            Some("sim") => Ok(Self::Sim(Sim::new())),
+            Some(other) => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("no driver is called {other:?}: there are 'epoll' and 'poll'"),
+            )),
+        }
+    }
+}
+
+impl Driver for AnyDriver {
+    #[inline]
+    fn arm(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()> {
+        match self {
+            Self::Epoll(driver) => driver.arm(fd, token, interest),
+            Self::Poll(driver) => driver.arm(fd, token, interest),
+            Self::Sim(driver) => driver.arm(fd, token, interest),
+        }
+    }
+
+    #[inline]
+    fn disarm(&self, fd: RawFd) -> io::Result<()> {
+        match self {
+            Self::Epoll(driver) => driver.disarm(fd),
+            Self::Poll(driver) => driver.disarm(fd),
+            Self::Sim(driver) => driver.disarm(fd),
+        }
+    }
+
+    #[inline]
+    fn wait(&self, events: &mut Events, timeout: Timeout) -> io::Result<()> {
+        match self {
+            Self::Epoll(driver) => driver.wait(events, timeout),
+            Self::Poll(driver) => driver.wait(events, timeout),
+            Self::Sim(driver) => driver.wait(events, timeout),
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Epoll(driver) => driver.name(),
+            Self::Poll(driver) => driver.name(),
+            Self::Sim(driver) => driver.name(),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! `trait Driver`: what every way of asking the system promises, and the buffer it fills.
+//!
+//! Its own room so that the contract stands apart from its keepers. It knows none of them.
+
+use std::io;
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+use crate::event::{Event, Interest, Token};
+use crate::sys;
+
+/// How many events one wait hands over at most; what is left comes with the next wait.
+const ROOM: usize = 1024;
+
+/// How long a wait may last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timeout {
+    /// Not at all: only looks.
+    Now,
+    /// At most this long, never less unless something happened.
+    Within(Duration),
+    /// Until something happens.
+    Forever,
+}
+
+/// Watches descriptors, level-triggered.
+///
+/// Everything takes `&self`: another thread may arm and disarm while one waits. What it changes
+/// is heard at the latest by the next wait.
+pub trait Driver {
+    /// Watches `fd` in the directions of `interest` under `token`, replacing what was there.
+    ///
+    /// Copes with a descriptor that was closed, or whose number was given out anew, since it was
+    /// armed. An empty `interest` disarms.
+    fn arm(&self, fd: RawFd, token: Token, interest: Interest) -> io::Result<()>;
+
+    /// Stops watching `fd`; one that is not watched, or is closed, is no error.
+    fn disarm(&self, fd: RawFd) -> io::Result<()>;
+
+    /// Waits until something is ready or `timeout` is over, and leaves what is ready in `events`.
+    ///
+    /// A signal comes back as [`io::ErrorKind::Interrupted`], with `events` empty.
+    fn wait(&self, events: &mut Events, timeout: Timeout) -> io::Result<()>;
+
+    /// The word by which a person chooses this driver.
+    fn name(&self) -> &'static str;
+}
+
+/// What the last wait heard; owned by the caller, so that it is allocated once.
+#[derive(Debug)]
+pub struct Events {
+    /// What was heard, in the driver's order.
+    pub(crate) ready: Vec<Event>,
+    /// Where the kernel leaves its own form of it; never cleared, only overwritten.
+    pub(crate) room: sys::epoll::Room,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Events {
+    /// Makes room for as many events as one wait hands over.
+    pub fn new() -> Self {
+        Self {
+            ready: Vec::with_capacity(ROOM),
+            room: sys::epoll::Room::new(ROOM),
+        }
+    }
+
+    /// Goes through what the last wait heard.
+    #[inline]
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Event> + '_ {
+        self.ready.iter().copied()
+    }
+
+    /// Counts what the last wait heard.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// Tells whether the last wait heard nothing.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.ready.is_empty()
+    }
+}

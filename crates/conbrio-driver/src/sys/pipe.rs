@@ -1,0 +1,90 @@
+//! Reads, writes and settings that any descriptor has; pipes above all.
+
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+use super::{count, number};
+
+/// Makes a pipe that blocks nobody and is not inherited: reading end, writing end.
+pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut ends = [-1; 2];
+    // SAFETY: `ends` has room for the two descriptors.
+    number(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) })?;
+    let [read, write] = ends;
+    // SAFETY: just made, owned by nobody else.
+    let read = unsafe { OwnedFd::from_raw_fd(read) };
+    // SAFETY: the same.
+    let write = unsafe { OwnedFd::from_raw_fd(write) };
+    Ok((read, write))
+}
+
+/// Reads into `buffer`; 0 is the end.
+#[inline]
+pub fn read(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: `buffer` is writable for its length.
+    count(unsafe { libc::read(fd, buffer.as_mut_ptr().cast(), buffer.len()) })
+}
+
+/// Reads into memory that was never written; the first bytes, as many as returned, then are.
+#[inline]
+pub fn read_uninit(fd: RawFd, buffer: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
+    // SAFETY: `buffer` is writable for its length, and the kernel reads none of it.
+    count(unsafe { libc::read(fd, buffer.as_mut_ptr().cast(), buffer.len()) })
+}
+
+/// Writes the beginning of `bytes`; returns how much of it.
+#[inline]
+pub fn write(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
+    // SAFETY: `bytes` is readable for its length.
+    count(unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) })
+}
+
+/// Writes the beginning of `slices`, at most 1,024 of them; returns how many bytes.
+#[inline]
+pub fn write_gather(fd: RawFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    let number_of = libc::c_int::try_from(slices.len().min(1024)).unwrap_or(0);
+    // SAFETY: an `IoSlice` has the layout of an `iovec`, and each is readable for its length.
+    count(unsafe { libc::writev(fd, slices.as_ptr().cast(), number_of) })
+}
+
+/// Fails with EBADF when `fd` names no open descriptor.
+pub fn check_open(fd: RawFd) -> io::Result<()> {
+    // SAFETY: no pointers.
+    number(unsafe { libc::fcntl(fd, libc::F_GETFD) }).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, IoSlice};
+    use std::mem::MaybeUninit;
+    use std::os::fd::AsRawFd;
+
+    use super::{check_open, pipe, read, read_uninit, write, write_gather};
+
+    #[test]
+    fn bytes_come_out_as_they_went_in() {
+        let (out, into) = pipe().unwrap();
+        let slices = [IoSlice::new(b"ab"), IoSlice::new(b""), IoSlice::new(b"cde")];
+        assert_eq!(write_gather(into.as_raw_fd(), &slices).unwrap(), 5);
+        assert_eq!(write(into.as_raw_fd(), b"fg").unwrap(), 2);
+        let mut room = [0; 4];
+        assert_eq!(read(out.as_raw_fd(), &mut room).unwrap(), 4);
+        assert_eq!(&room, b"abcd");
+        let mut raw = [MaybeUninit::<u8>::uninit(); 8];
+        assert_eq!(read_uninit(out.as_raw_fd(), &mut raw).unwrap(), 3);
+        let error = read(out.as_raw_fd(), &mut room).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn a_closed_number_is_noticed() {
+        let (out, _into) = pipe().unwrap();
+        let fd = out.as_raw_fd();
+        check_open(fd).unwrap();
+        assert_eq!(
+            check_open(-1).unwrap_err().raw_os_error(),
+            Some(libc::EBADF)
+        );
+    }
+}

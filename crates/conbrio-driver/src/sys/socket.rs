@@ -1,0 +1,195 @@
+//! The calls of sockets.
+
+use std::io::{self, IoSlice};
+use std::mem::{self, MaybeUninit};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+
+use super::address::Address;
+use super::{count, number};
+
+/// Receives into `buffer`; 0 is the end.
+#[inline]
+pub fn recv(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: `buffer` is writable for its length.
+    count(unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), 0) })
+}
+
+/// Receives into memory that was never written; the first bytes, as many as returned, then are.
+#[inline]
+pub fn recv_uninit(fd: RawFd, buffer: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
+    // SAFETY: `buffer` is writable for its length, and the kernel reads none of it.
+    count(unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), 0) })
+}
+
+/// Receives one datagram into `buffer` and its sender into `sender`.
+pub fn recv_from(fd: RawFd, buffer: &mut [u8], sender: &mut Address) -> io::Result<usize> {
+    let (address, mut length) = sender.room();
+    let pointer = buffer.as_mut_ptr().cast();
+    // SAFETY: `buffer` is writable for its length, `address` for `length`.
+    let returned =
+        unsafe { libc::recvfrom(fd, pointer, buffer.len(), 0, address, &raw mut length) };
+    let received = count(returned)?;
+    sender.written(length);
+    Ok(received)
+}
+
+/// Sends the beginning of `bytes`; returns how much of it.
+#[inline]
+pub fn send(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
+    // SAFETY: `bytes` is readable for its length.
+    count(unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL) })
+}
+
+/// Sends one datagram to `receiver`, the bytes of a `sockaddr`.
+pub fn send_to(fd: RawFd, bytes: &[u8], receiver: &[u8]) -> io::Result<usize> {
+    let (pointer, length) = (bytes.as_ptr().cast(), bytes.len());
+    let room = libc::socklen_t::try_from(receiver.len()).unwrap_or(0);
+    let receiver = receiver.as_ptr().cast();
+    // SAFETY: both are readable for their lengths; the kernel copies the address, whatever its
+    // alignment.
+    count(unsafe { libc::sendto(fd, pointer, length, libc::MSG_NOSIGNAL, receiver, room) })
+}
+
+/// Sends the beginning of `slices`, at most 1,024 of them; returns how many bytes.
+#[inline]
+pub fn send_gather(fd: RawFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    // SAFETY: all zeroes is an empty message.
+    let mut message: libc::msghdr = unsafe { mem::zeroed() };
+    // The kernel only reads what it sends.
+    message.msg_iov = slices.as_ptr().cast_mut().cast();
+    message.msg_iovlen = slices.len().min(1024) as _;
+    // SAFETY: an `IoSlice` has the layout of an `iovec`, and each is readable for its length.
+    count(unsafe { libc::sendmsg(fd, &raw const message, libc::MSG_NOSIGNAL) })
+}
+
+/// Accepts one connection that blocks nobody and is not inherited; asks for no address.
+#[inline]
+pub fn accept(listener: RawFd) -> io::Result<OwnedFd> {
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: null pointers say that no address is wanted.
+    let fd = number(unsafe { libc::accept4(listener, ptr::null_mut(), ptr::null_mut(), flags) })?;
+    // SAFETY: just made, owned by nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Tells the peer that nothing more will be sent.
+pub fn shutdown_write(fd: RawFd) -> io::Result<()> {
+    // SAFETY: no pointers.
+    number(unsafe { libc::shutdown(fd, libc::SHUT_WR) }).map(drop)
+}
+
+/// Takes the error that waits on the socket, as a failed connect leaves it.
+pub fn take_error(fd: RawFd) -> io::Result<Option<io::Error>> {
+    let mut error: libc::c_int = 0;
+    let mut length = int_size();
+    let pointer = (&raw mut error).cast();
+    // SAFETY: `error` is writable for `length` bytes.
+    number(unsafe {
+        libc::getsockopt(
+            fd,
+            libc::SOL_SOCKET,
+            libc::SO_ERROR,
+            pointer,
+            &raw mut length,
+        )
+    })?;
+    Ok((error != 0).then(|| io::Error::from_raw_os_error(error)))
+}
+
+/// Sends small packets at once, or lets them be gathered.
+pub fn set_nodelay(fd: RawFd, nodelay: bool) -> io::Result<()> {
+    let value = libc::c_int::from(nodelay);
+    let pointer = (&raw const value).cast();
+    // SAFETY: `value` is readable for the length of a C int.
+    number(unsafe {
+        libc::setsockopt(
+            fd,
+            libc::IPPROTO_TCP,
+            libc::TCP_NODELAY,
+            pointer,
+            int_size(),
+        )
+    })
+    .map(drop)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "four")]
+const fn int_size() -> libc::socklen_t {
+    size_of::<libc::c_int>() as libc::socklen_t
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, IoSlice};
+    use std::mem::MaybeUninit;
+    use std::net::{TcpListener, TcpStream, UdpSocket};
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::{
+        Address, accept, recv, recv_from, recv_uninit, send, send_gather, send_to, set_nodelay,
+        shutdown_write, take_error,
+    };
+
+    #[test]
+    fn a_stream_carries_bytes_and_an_end() {
+        let (one, two) = UnixStream::pair().unwrap();
+        let (one, two) = (one.as_raw_fd(), two.as_raw_fd());
+        assert_eq!(send(one, b"ab").unwrap(), 2);
+        assert_eq!(
+            send_gather(one, &[IoSlice::new(b"c"), IoSlice::new(b"de")]).unwrap(),
+            3
+        );
+        shutdown_write(one).unwrap();
+        let mut room = [0; 3];
+        assert_eq!(recv(two, &mut room).unwrap(), 3);
+        assert_eq!(&room, b"abc");
+        assert_eq!(
+            recv_uninit(two, &mut [MaybeUninit::uninit(); 9]).unwrap(),
+            2
+        );
+        assert_eq!(recv(two, &mut room).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_lost_peer_is_an_error_and_no_signal() {
+        let (one, two) = UnixStream::pair().unwrap();
+        drop(two);
+        assert_eq!(
+            send(one.as_raw_fd(), b"a").unwrap_err().kind(),
+            io::ErrorKind::BrokenPipe
+        );
+    }
+
+    #[test]
+    fn accepts_without_blocking() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let error = accept(listener.as_raw_fd()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        let _peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let accepted = accept(listener.as_raw_fd()).unwrap();
+        set_nodelay(accepted.as_raw_fd(), true).unwrap();
+        assert!(take_error(accepted.as_raw_fd()).unwrap().is_none());
+        let error = recv(accepted.as_raw_fd(), &mut [0; 1]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn a_datagram_can_be_answered() {
+        let one = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let two = UdpSocket::bind("127.0.0.1:0").unwrap();
+        one.send_to(b"ask", two.local_addr().unwrap()).unwrap();
+        let (mut room, mut sender) = ([0; 16], Address::default());
+        assert_eq!(
+            recv_from(two.as_raw_fd(), &mut room, &mut sender).unwrap(),
+            3
+        );
+        assert_eq!(
+            send_to(two.as_raw_fd(), b"answer", sender.as_bytes()).unwrap(),
+            6
+        );
+        assert_eq!(one.recv(&mut room).unwrap(), 6);
+    }
+}
