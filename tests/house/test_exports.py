@@ -1,0 +1,97 @@
+"""Every native name has one public home, and says which.
+
+A class that prints as `conbrio.Task` is found as `conbrio.Task` and nowhere else, so a pickle,
+a document and a traceback agree on what to call it.
+"""
+
+import importlib
+import pathlib
+import pkgutil
+import types
+
+import pytest
+
+conbrio = pytest.importorskip("conbrio")
+
+# Native names that have no public home, each with the reason.
+INTERNAL = {
+    "EventLoop": "the native half of Loop, which is the public one",
+    "Server": "made by create_server; asyncio.Server is what isinstance knows",
+}
+
+
+def public_modules() -> list[types.ModuleType]:
+    """Returns the package and those of its modules that can be imported here and are not private."""
+    found = [conbrio]
+    for entry in pkgutil.iter_modules(conbrio.__path__):
+        if entry.name.startswith("_"):
+            continue
+        try:
+            found.append(importlib.import_module(f"conbrio.{entry.name}"))
+        except ImportError:  # a neighbour's module, and the neighbour is not installed
+            continue
+    return found
+
+
+def homes(native: types.ModuleType, public: list[types.ModuleType]) -> dict[str, list[str]]:
+    """Returns, for every public native name, the public modules that hold the same object."""
+    names = [name for name in vars(native) if not name.startswith("_")]
+    return {
+        name: [module.__name__ for module in public if any(value is getattr(native, name) for value in vars(module).values())]
+        for name in names
+        if not isinstance(getattr(native, name), types.ModuleType)
+    }
+
+
+def misplaced(native: types.ModuleType, public: list[types.ModuleType], internal: dict[str, str]) -> list[str]:
+    """Returns every native name that has no home, has two, or tells of another."""
+    wrong = []
+    for name, found in homes(native, public).items():
+        said = getattr(getattr(native, name), "__module__", None)
+        if name in internal:
+            continue
+        if len(found) != 1:
+            wrong.append(f"{name} lives in {found or 'no public module'}")
+        elif isinstance(getattr(native, name), type) and said != found[0]:
+            wrong.append(f"{name} lives in {found[0]} and says {said}")
+    return wrong
+
+
+def test_a_native_name_has_one_home() -> None:
+    assert misplaced(importlib.import_module("conbrio._conbrio"), public_modules(), INTERNAL) == []
+
+
+def test_all_says_what_is_there() -> None:
+    assert sorted(conbrio.__all__) == list(conbrio.__all__)
+    assert [name for name in conbrio.__all__ if not hasattr(conbrio, name)] == []
+    public = {name for name, value in vars(conbrio).items() if not name.startswith("_") and not isinstance(value, types.ModuleType)}
+    assert public == {name for name in conbrio.__all__ if not name.startswith("_")}
+
+
+def test_a_public_class_says_where_it_lives() -> None:
+    classes = [getattr(conbrio, name) for name in conbrio.__all__ if isinstance(getattr(conbrio, name), type)]
+    assert [one.__qualname__ for one in classes if one.__module__ != "conbrio"] == []
+
+
+def test_a_typed_package_says_so() -> None:
+    assert (pathlib.Path(conbrio.__file__).parent / "py.typed").exists()
+
+
+def module_with(name: str, **values: object) -> types.ModuleType:
+    """Returns a module that holds these values."""
+    module = types.ModuleType(name)
+    vars(module).update(values)
+    return module
+
+
+def test_what_is_misplaced_is_found() -> None:
+    task = type("Task", (), {"__module__": "conbrio"})
+    stray = type("Task", (), {"__module__": "conbrio._conbrio"})
+    home, other = module_with("conbrio", Task=task), module_with("conbrio.testing", Job=task)
+    native = module_with("conbrio._conbrio", Task=task)
+    assert misplaced(native, [home], {}) == []
+    assert misplaced(native, [], {}) == ["Task lives in no public module"]
+    assert misplaced(native, [], {"Task": "a reason"}) == []
+    assert misplaced(native, [home, other], {}) == ["Task lives in ['conbrio', 'conbrio.testing']"]
+    astray = misplaced(module_with("conbrio._conbrio", Task=stray), [module_with("conbrio", Task=stray)], {})
+    assert astray == ["Task lives in conbrio and says conbrio._conbrio"]
