@@ -114,6 +114,14 @@ pub fn set_nodelay(fd: RawFd, nodelay: bool) -> io::Result<()> {
     .map(drop)
 }
 
+/// Tells whether `error` says that the system has run out of descriptors, buffers or memory.
+pub fn is_exhaustion(error: &io::Error) -> bool {
+    let exhausted = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+    error
+        .raw_os_error()
+        .is_some_and(|code| exhausted.contains(&code))
+}
+
 #[expect(clippy::cast_possible_truncation, reason = "four")]
 const fn int_size() -> libc::socklen_t {
     size_of::<libc::c_int>() as libc::socklen_t

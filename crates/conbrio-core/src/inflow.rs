@@ -1,0 +1,94 @@
+//! How large the next read should be.
+//!
+//! Small reads go through a buffer that the loop shares and are copied to an exact object; a
+//! connection that sends in bulk is read straight into an object. Its own room because the rule
+//! was measured and may be measured again. It reads nothing.
+
+/// The most that one direct read asks for: larger objects leave malloc's fast part.
+pub const DIRECT: usize = 64 * 1024;
+/// Reads smaller than this are cheaper copied.
+const SMALL: usize = 16 * 1024;
+/// How many reads in a row change the mind.
+const PATIENCE: u8 = 2;
+
+/// Where the next read goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// Into the loop's shared buffer, then copied.
+    Shared,
+    /// Into an object of this many bytes, then cut.
+    Direct(usize),
+}
+
+/// What one connection's reads were like.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Inflow {
+    /// Reads go directly.
+    direct: bool,
+    /// How many reads in a row spoke against how reads go.
+    against: u8,
+}
+
+impl Inflow {
+    /// Says where the next read goes.
+    #[inline]
+    pub fn next(self) -> Read {
+        if self.direct {
+            Read::Direct(DIRECT)
+        } else {
+            Read::Shared
+        }
+    }
+
+    /// Notes that a read gave `count` bytes.
+    #[inline]
+    pub fn note(&mut self, count: usize) {
+        let against = if self.direct {
+            count < SMALL
+        } else {
+            count >= DIRECT
+        };
+        if !against {
+            self.against = 0;
+            return;
+        }
+        self.against += 1;
+        if self.against == PATIENCE {
+            *self = Self {
+                direct: !self.direct,
+                against: 0,
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DIRECT, Inflow, Read};
+
+    fn after(counts: &[usize]) -> Read {
+        let mut inflow = Inflow::default();
+        for &count in counts {
+            inflow.note(count);
+        }
+        inflow.next()
+    }
+
+    #[test]
+    fn bulk_goes_directly_after_two_large_reads() {
+        assert_eq!(after(&[]), Read::Shared);
+        assert_eq!(after(&[DIRECT]), Read::Shared);
+        assert_eq!(after(&[DIRECT, 10, DIRECT]), Read::Shared);
+        assert_eq!(after(&[DIRECT, 4 * DIRECT]), Read::Direct(DIRECT));
+    }
+
+    #[test]
+    fn small_reads_are_shared_again() {
+        assert_eq!(after(&[DIRECT, DIRECT, 10]), Read::Direct(DIRECT));
+        assert_eq!(
+            after(&[DIRECT, DIRECT, 10, 40_000, 10]),
+            Read::Direct(DIRECT)
+        );
+        assert_eq!(after(&[DIRECT, DIRECT, 10, 10]), Read::Shared);
+    }
+}

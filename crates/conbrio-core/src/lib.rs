@@ -1,0 +1,16 @@
+//! The first floor: what runs next, and which bytes are owed.
+//!
+//! A crate of its own so that the compiler keeps it ignorant of Python; everything is generic over
+//! what it orders. System calls come from `conbrio-driver` only.
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod inbox;
+pub mod inflow;
+pub mod listener;
+pub mod outbox;
+pub mod ready;
+pub mod resolve;
+pub mod sources;
+pub mod stats;
+pub mod timers;
