@@ -14,3 +14,4 @@ pub mod resolve;
 pub mod sources;
 pub mod stats;
 pub mod timers;
+pub mod turn;

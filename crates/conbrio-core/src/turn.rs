@@ -1,0 +1,216 @@
+//! One turn of a loop: poll, due timers, then exactly the runnables that were ready when the batch began.
+//!
+//! The room that decides order. It asks upward through one trait, `Host`, and does not know what a runnable is.
+
+use std::time::Duration;
+
+use conbrio_driver::driver::Timeout;
+
+use crate::ready::Ready;
+use crate::stats::Stats;
+use crate::timers::Timers;
+
+/// The longest wait, in seconds: what `epoll` and asyncio agree on as "long enough".
+const LONGEST_WAIT: f64 = 24.0 * 3600.0;
+
+/// How fine the clock is, in seconds: a timer this close to its deadline is due. CPython: `_clock_resolution`.
+pub const CLOCK_RESOLUTION: f64 = 1e-9;
+
+/// How many turns in a row may go without asking the driver while there are descriptors to ask about.
+const SKIPS: u32 = 7;
+
+/// How many runnables may run meanwhile.
+const SKIPPED_RUNNABLES: usize = 64;
+
+/// What a loop has to do, and how it paces itself.
+#[derive(Debug)]
+pub struct Works<R> {
+    /// What runs in this turn and the next.
+    pub ready: Ready<R>,
+    /// What runs later.
+    pub timers: Timers<R>,
+    /// The loop ends after this turn.
+    pub stopping: bool,
+    /// Bytes wait to be sent at the end of this turn.
+    pub flush: bool,
+    /// There are descriptors or signals that only the driver can tell of.
+    pub watching: bool,
+    /// The loop itself did I/O since the last poll, so an answer may be waiting.
+    pub touched: bool,
+    /// Counts turns since the last poll.
+    skipped: u32,
+    /// Counts runnables since the last poll.
+    skipped_runnables: usize,
+    /// What the monitor reads.
+    pub stats: Stats,
+}
+
+impl<R> Default for Works<R> {
+    fn default() -> Self {
+        Self {
+            ready: Ready::new(),
+            timers: Timers::new(),
+            stopping: false,
+            flush: false,
+            watching: false,
+            touched: false,
+            skipped: 0,
+            skipped_runnables: 0,
+            stats: Stats::default(),
+        }
+    }
+}
+
+/// What a turn begins with.
+enum Beginning {
+    /// Nothing new can have happened, or it can wait.
+    Skip,
+    /// Ask the driver, and go on at once.
+    Look,
+    /// Nothing is ready: wait until this deadline, or for ever.
+    Sleep(Option<f64>),
+}
+
+impl<R> Works<R> {
+    #[inline]
+    fn begin(&mut self) -> Beginning {
+        self.stats.turns.count();
+        if self.ready.is_empty() && !self.stopping {
+            return Beginning::Sleep(self.timers.next());
+        }
+        let patient = self.skipped < SKIPS && self.skipped_runnables < SKIPPED_RUNNABLES && !self.touched;
+        if !self.watching || patient {
+            self.skipped += 1;
+            self.stats.polls_skipped.count();
+            return Beginning::Skip;
+        }
+        Beginning::Look
+    }
+
+    /// Notes that the driver has been asked.
+    #[inline]
+    fn looked(&mut self) {
+        self.stats.polls.count();
+        self.skipped = 0;
+        self.skipped_runnables = 0;
+        self.touched = false;
+    }
+
+    /// Asks for a poll in the next turn: the loop has just done I/O, or starts to run.
+    #[inline]
+    pub fn touch(&mut self) {
+        self.touched = true;
+    }
+
+    #[inline]
+    fn fire(&mut self, now: f64) {
+        // Order: timers come behind what is ready, by deadline, ties first in, first out.
+        while let Some(runnable) = self.timers.pop_due(now + CLOCK_RESOLUTION) {
+            self.stats.timers_fired.count();
+            self.ready.push(runnable);
+        }
+    }
+
+    #[inline]
+    fn batch(&mut self) -> usize {
+        let size = self.ready.len();
+        self.skipped_runnables += size;
+        self.stats.callbacks.add(size as u64);
+        size
+    }
+}
+
+/// The loop that owns the works: the only way up from here.
+pub trait Host {
+    /// What is run.
+    type Runnable;
+    /// What ends the loop early.
+    type Failure;
+
+    /// Lends the works for the length of `user`, which calls nothing of the host.
+    fn works<T>(&self, user: impl FnOnce(&mut Works<Self::Runnable>) -> T) -> T;
+
+    /// The time, in seconds.
+    ///
+    /// # Errors
+    /// When the host's clock fails.
+    fn now(&self) -> Result<f64, Self::Failure>;
+
+    /// Asks the driver and pushes what it reports on the ready queue.
+    ///
+    /// # Errors
+    /// When the loop has to end.
+    fn wait(&self, timeout: Timeout) -> Result<(), Self::Failure>;
+
+    /// Runs one runnable.
+    ///
+    /// # Errors
+    /// When the loop has to end.
+    fn run(&self, runnable: Self::Runnable) -> Result<(), Self::Failure>;
+
+    /// Sends what the turn has left to be sent.
+    ///
+    /// # Errors
+    /// When the loop has to end.
+    fn flush(&self) -> Result<(), Self::Failure>;
+}
+
+/// Makes one turn.
+///
+/// # Errors
+/// What the host fails with; the works stay whole, and a later turn goes on.
+#[inline]
+pub fn turn<H: Host>(host: &H) -> Result<(), H::Failure> {
+    match host.works(Works::begin) {
+        Beginning::Skip => {}
+        Beginning::Look => look(host, Timeout::Now)?,
+        Beginning::Sleep(None) => look(host, Timeout::Forever)?,
+        Beginning::Sleep(Some(deadline)) => sleep(host, deadline)?,
+    }
+    if host.works(|works| !works.timers.is_empty()) {
+        let now = host.now()?;
+        host.works(|works| works.fire(now));
+    }
+    let ran = run_batch(host);
+    if host.works(|works| works.flush) {
+        host.works(|works| works.flush = false);
+        host.flush()?;
+    }
+    ran
+}
+
+fn look<H: Host>(host: &H, timeout: Timeout) -> Result<(), H::Failure> {
+    host.works(Works::looked);
+    host.wait(timeout)
+}
+
+fn sleep<H: Host>(host: &H, deadline: f64) -> Result<(), H::Failure> {
+    let left = (deadline - host.now()?).min(LONGEST_WAIT);
+    match Duration::try_from_secs_f64(left) {
+        Ok(left) if !left.is_zero() => look(host, Timeout::Within(left)),
+        _ => look(host, Timeout::Now),
+    }
+}
+
+#[inline]
+fn run_batch<H: Host>(host: &H) -> Result<(), H::Failure> {
+    // Order: what a runnable schedules runs in the next turn.
+    for _ in 0..host.works(Works::batch) {
+        let Some(runnable) = host.works(|works| works.ready.pop()) else { break };
+        host.run(runnable)?;
+    }
+    Ok(())
+}
+
+/// Makes turns until somebody stops the loop.
+///
+/// # Errors
+/// As `turn`.
+pub fn run_until_stopped<H: Host>(host: &H) -> Result<(), H::Failure> {
+    loop {
+        turn(host)?;
+        if host.works(|works| works.stopping) {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Calls from native code into Python, by the fast call.
+
+use std::ffi::c_void;
+use std::ptr;
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use super::args::tuple_items;
+use super::object::{Object, Outcome, Ref};
+
+/// Calls `callable` with positional arguments.
+///
+/// # Errors
+/// What the callable raises.
+#[inline]
+pub(crate) fn call(_py: Python<'_>, callable: &Object, arguments: &[&Object]) -> Outcome<Ref> {
+    // SAFETY: live objects; `&Object` has the layout of a pointer to one.
+    unsafe {
+        Ref::returned(ffi::PyObject_Vectorcall(
+            callable.as_ptr(),
+            arguments.as_ptr().cast(),
+            arguments.len(),
+            ptr::null_mut(),
+        ))
+    }
+}
+
+/// Calls `callable` with the items of a tuple.
+///
+/// # Errors
+/// What the callable raises.
+#[inline]
+pub(crate) fn call_tuple(py: Python<'_>, callable: &Object, arguments: &Object) -> Outcome<Ref> {
+    call(py, callable, tuple_items(arguments))
+}
+
+/// Calls the method `name` of `object` with positional arguments, at most seven.
+///
+/// # Errors
+/// What the method raises, `AttributeError` when there is none.
+#[inline]
+pub(crate) fn call_method(
+    _py: Python<'_>,
+    object: &Object,
+    name: &Bound<'_, PyString>,
+    arguments: &[&Object],
+) -> Outcome<Ref> {
+    let mut values = [ptr::null_mut::<ffi::PyObject>(); 8];
+    if let Some(first) = values.first_mut() {
+        *first = object.as_ptr();
+    }
+    for (place, value) in values.iter_mut().skip(1).zip(arguments) {
+        *place = value.as_ptr();
+    }
+    // SAFETY: live objects; the object itself is the first value.
+    unsafe {
+        Ref::returned(ffi::PyObject_VectorcallMethod(
+            name.as_ptr(),
+            values.as_ptr(),
+            arguments.len() + 1,
+            ptr::null_mut(),
+        ))
+    }
+}
+
+/// Calls `callable(*arguments, **{name: value})`.
+///
+/// # Errors
+/// What the callable raises.
+pub(crate) fn call_keyword(
+    py: Python<'_>,
+    callable: &Object,
+    arguments: &[&Object],
+    keyword: (&Bound<'_, PyString>, &Object),
+) -> Outcome<Ref> {
+    let keywords = pyo3::types::PyDict::new(py);
+    keywords.set_item(keyword.0, keyword.1.bind(py))?;
+    let tuple = tuple(py, arguments)?;
+    // SAFETY: live objects of the classes the call asks for.
+    unsafe { Ref::returned(ffi::PyObject_Call(callable.as_ptr(), tuple.as_ptr(), keywords.as_ptr())) }
+}
+
+/// A tuple of references shared with it.
+///
+/// # Errors
+/// `MemoryError`.
+#[inline]
+pub(crate) fn tuple(_py: Python<'_>, items: &[&Object]) -> Outcome<Ref> {
+    // SAFETY: the fresh tuple is filled before anyone sees it.
+    unsafe {
+        let tuple = Ref::returned(ffi::PyTuple_New(items.len().cast_signed()))?;
+        for (index, item) in items.iter().enumerate() {
+            ffi::PyTuple_SET_ITEM(tuple.as_ptr(), index.cast_signed(), item.share().into_ptr());
+        }
+        Ok(tuple)
+    }
+}
+
+/// The attribute `name`.
+///
+/// # Errors
+/// `AttributeError`, or what the getter raises.
+#[inline]
+pub(crate) fn attribute(_py: Python<'_>, object: &Object, name: &Bound<'_, PyString>) -> Outcome<Ref> {
+    // SAFETY: live objects.
+    unsafe { Ref::returned(ffi::PyObject_GetAttr(object.as_ptr(), name.as_ptr())) }
+}
+
+/// The attribute `name`, or nothing if there is none.
+///
+/// # Errors
+/// What the getter raises, `AttributeError` apart.
+#[inline]
+pub(crate) fn attribute_if_any(
+    py: Python<'_>,
+    object: &Object,
+    name: &Bound<'_, PyString>,
+) -> Outcome<Option<Ref>> {
+    match attribute(py, object, name) {
+        Ok(value) => Ok(Some(value)),
+        // SAFETY: an exception is set, as `attribute` failed; the class is a static object.
+        Err(raised) if unsafe { ffi::PyErr_ExceptionMatches(ffi::PyExc_AttributeError) } != 0 => {
+            drop(raised.take());
+            Ok(None)
+        }
+        Err(raised) => Err(raised),
+    }
+}
+
+/// Whether `object` counts as true.
+///
+/// # Errors
+/// What `__bool__` raises.
+#[inline]
+pub(crate) fn is_true(_py: Python<'_>, object: &Object) -> Outcome<bool> {
+    // SAFETY: a live object.
+    match unsafe { ffi::PyObject_IsTrue(object.as_ptr()) } {
+        -1 => Err(super::object::Raised::already()),
+        answer => Ok(answer == 1),
+    }
+}
+
+/// Whether `object` can be called.
+#[inline]
+pub(crate) fn is_callable(object: &Object) -> bool {
+    // SAFETY: a live object.
+    unsafe { ffi::PyCallable_Check(object.as_ptr()) == 1 }
+}
+
+/// Whether `object` is an instance of an exception class derived from `BaseException`.
+#[inline]
+pub(crate) fn is_exception(object: &Object) -> bool {
+    // SAFETY: a live object.
+    unsafe { ffi::PyExceptionInstance_Check(object.as_ptr()) != 0 }
+}
+
+/// Whether `object` is an instance of `class`, without asking Python code.
+#[inline]
+pub(crate) fn is_instance(object: &Object, class: &Object) -> bool {
+    // SAFETY: live objects; `class` is a type.
+    unsafe { ffi::PyType_IsSubtype(object.class(), class.as_ptr().cast()) != 0 }
+}
+
+/// A Python float.
+///
+/// # Errors
+/// `MemoryError`.
+#[inline]
+pub(crate) fn float(_py: Python<'_>, value: f64) -> Outcome<Ref> {
+    // SAFETY: attached.
+    unsafe { Ref::returned(ffi::PyFloat_FromDouble(value)) }
+}
+
+/// The number that `object` is, as `float()` would take it.
+///
+/// # Errors
+/// `TypeError` when it is none.
+#[inline]
+pub(crate) fn as_float(_py: Python<'_>, object: &Object) -> Outcome<f64> {
+    // SAFETY: a live object.
+    let value = unsafe { ffi::PyFloat_AsDouble(object.as_ptr()) };
+    // SAFETY: attached.
+    if value == -1.0 && !unsafe { ffi::PyErr_Occurred() }.is_null() {
+        return Err(super::object::Raised::already());
+    }
+    Ok(value)
+}
+
+/// Runs the Python handlers of signals that have arrived.
+///
+/// # Errors
+/// What a handler raises: `KeyboardInterrupt`, for one.
+#[inline]
+pub(crate) fn check_signals(_py: Python<'_>) -> Outcome<()> {
+    // SAFETY: attached.
+    match unsafe { ffi::PyErr_CheckSignals() } {
+        0 => Ok(()),
+        _ => Err(super::object::Raised::already()),
+    }
+}
+
+unsafe extern "C" {
+    fn PySignal_SetWakeupFd(fd: std::ffi::c_int) -> std::ffi::c_int;
+}
+
+/// Makes `fd` the descriptor that receives a byte for each signal, -1 for none; returns the former one.
+pub(crate) fn set_wakeup_fd(_py: Python<'_>, fd: i32) -> i32 {
+    // SAFETY: attached; the call stores a number.
+    unsafe { PySignal_SetWakeupFd(fd) }
+}
+
+/// An address that tells this thread from every other, as `threading.get_ident` does.
+#[inline]
+pub(crate) fn thread_ident() -> u64 {
+    // SAFETY: no precondition.
+    unsafe { ffi::PyThread_get_thread_ident() as u64 }
+}
+
+/// What an exception that nobody can catch is reported with.
+pub(crate) fn write_unraisable(raised: super::object::Raised, context: &Object) {
+    let _ = raised;
+    // SAFETY: an exception is set, as `raised` says.
+    unsafe { ffi::PyErr_WriteUnraisable(context.as_ptr()) }
+}
+
+const _: () = assert!(size_of::<&Object>() == size_of::<*mut c_void>());

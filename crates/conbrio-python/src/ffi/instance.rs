@@ -1,0 +1,297 @@
+//! Instances of native classes: where the Rust value lies in the Python object, making, counting and freeing them.
+
+use std::cell::UnsafeCell;
+use std::ffi::CStr;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+use super::object::{Object, Outcome, Raised, Ref};
+use super::visit::Visit;
+
+/// How many dead objects of a class wait to be used again.
+const SPARE: usize = 1024;
+
+/// The Rust value behind a native Python class.
+pub(crate) trait Class: Sized + 'static {
+    /// The class's full name, module first.
+    const NAME: &'static CStr;
+    /// Where the value begins in the object: after what its base class keeps, or upon the base's own fields where
+    /// `layout` has proved them to be the same.
+    const OFFSET: usize = size_of::<ffi::PyObject>();
+    /// Whether dead objects of exactly this class are kept for the next one.
+    const REUSED: bool = false;
+
+    /// The class's own state: its type object and its spare objects.
+    fn state() -> &'static ClassState;
+
+    /// Shows the collector every reference the value holds.
+    fn traverse(&self, visit: &mut Visit<'_>);
+
+    /// Drops what can be part of a cycle; the object stays usable.
+    fn clear(&self);
+
+    /// Whether the object has last words (`finalize`) to say; asked before each one dies.
+    fn has_last_words(&self) -> bool {
+        false
+    }
+}
+
+/// What a class knows of itself at run time; touched only by the thread that holds the interpreter's lock.
+pub(crate) struct ClassState {
+    /// The type object, null before `class::create`.
+    kind: AtomicPtr<ffi::PyTypeObject>,
+    /// Dead objects, untracked, whose class pointer is already given up.
+    spare: UnsafeCell<Spare>,
+}
+
+/// A stack of dead objects.
+struct Spare {
+    count: usize,
+    objects: [*mut ffi::PyObject; SPARE],
+}
+
+// SAFETY: every method that opens the cell runs on a thread that holds the interpreter's lock.
+unsafe impl Sync for ClassState {}
+
+impl ClassState {
+    /// The state of a class that does not exist yet.
+    pub(crate) const fn new() -> Self {
+        let spare = Spare { count: 0, objects: [ptr::null_mut(); SPARE] };
+        Self { kind: AtomicPtr::new(ptr::null_mut()), spare: UnsafeCell::new(spare) }
+    }
+
+    /// The type object.
+    #[inline]
+    pub(crate) fn kind(&self) -> *mut ffi::PyTypeObject {
+        self.kind.load(Ordering::Relaxed)
+    }
+
+    /// Remembers the type object that `class::create` has made.
+    pub(super) fn publish(&self, kind: *mut ffi::PyTypeObject) {
+        self.kind.store(kind, Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn pop(&self) -> Option<*mut ffi::PyObject> {
+        // SAFETY: the interpreter's lock is held, and nothing here runs Python.
+        let spare = unsafe { &mut *self.spare.get() };
+        spare.count = spare.count.checked_sub(1)?;
+        spare.objects.get(spare.count).copied()
+    }
+
+    #[inline]
+    fn push(&self, object: *mut ffi::PyObject) -> bool {
+        // SAFETY: the interpreter's lock is held, and nothing here runs Python.
+        let spare = unsafe { &mut *self.spare.get() };
+        let Some(place) = spare.objects.get_mut(spare.count) else { return false };
+        *place = object;
+        spare.count += 1;
+        true
+    }
+}
+
+/// A Python object whose class is, or derives from, the native class `T`; reads as a `T`.
+#[repr(transparent)]
+pub(crate) struct Instance<T>(Object, PhantomData<T>);
+
+impl<T: Class> Instance<T> {
+    /// The object as `T`'s instance, if it is one.
+    #[inline]
+    pub(crate) fn of(object: &Object) -> Option<&Self> {
+        let kind = T::state().kind();
+        // SAFETY: both are live type objects.
+        let fits = object.class() == kind || unsafe { ffi::PyType_IsSubtype(object.class(), kind) } != 0;
+        // SAFETY: an object of the class or of a derived one has `T` at the offset.
+        fits.then(|| unsafe { Self::trust(object.as_ptr()) })
+    }
+
+    /// Borrows an object known to be an instance.
+    ///
+    /// # Safety
+    /// `pointer` is a live object of `T`'s class or a derived one for all of `'a`.
+    #[inline]
+    pub(super) unsafe fn trust<'a>(pointer: *mut ffi::PyObject) -> &'a Self {
+        // SAFETY: promised by the caller; the layout is that of `PyObject`.
+        unsafe { &*pointer.cast::<Self>() }
+    }
+
+    /// The Python object.
+    #[inline]
+    pub(crate) fn object(&self) -> &Object {
+        &self.0
+    }
+
+    /// Whether the object's class is the native one itself, not derived.
+    #[inline]
+    pub(crate) fn is_exact(&self) -> bool {
+        self.0.class() == T::state().kind()
+    }
+
+    /// One more reference.
+    #[inline]
+    pub(crate) fn own(&self) -> Own<T> {
+        Own(self.0.share(), PhantomData)
+    }
+
+    /// The value's address.
+    #[inline]
+    pub(super) fn value(&self) -> *mut T {
+        // SAFETY: the value lies in the same allocation.
+        unsafe { self.0.as_ptr().cast::<u8>().add(T::OFFSET).cast() }
+    }
+}
+
+impl<T: Class> Deref for Instance<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: an instance carries an initialised `T` for as long as it lives.
+        unsafe { &*self.value() }
+    }
+}
+
+/// An owned reference to an instance.
+pub(crate) struct Own<T>(Ref, PhantomData<T>);
+
+impl<T: Class> Own<T> {
+    /// Makes an object of exactly the native class.
+    #[inline]
+    pub(crate) fn new(_py: Python<'_>, value: T) -> Outcome<Self> {
+        let kind = T::state().kind();
+        if T::REUSED && let Some(pointer) = T::state().pop() {
+            // SAFETY: a spare object has the class's size and no live value; it is initialised and tracked once.
+            return Ok(unsafe { Self::fill(ffi::PyObject_Init(pointer, kind), value) });
+        }
+        // SAFETY: `kind` is a live, ready type with the collector's flag.
+        let pointer = unsafe { ffi::PyObject_GC_New::<ffi::PyObject>(kind) };
+        if pointer.is_null() {
+            return Err(Raised::already());
+        }
+        // SAFETY: fresh memory of the type's size, whose bytes outside the value are zeroed here once.
+        unsafe {
+            blank::<T>(pointer);
+            Ok(Self::fill(pointer, value))
+        }
+    }
+
+    /// Writes the value and lets the collector see the object.
+    ///
+    /// # Safety
+    /// `pointer` is an initialised, untracked object of the class without a live value.
+    #[inline]
+    unsafe fn fill(pointer: *mut ffi::PyObject, value: T) -> Self {
+        // SAFETY: promised by the caller.
+        unsafe {
+            pointer.cast::<u8>().add(T::OFFSET).cast::<T>().write(value);
+            ffi::PyObject_GC_Track(pointer.cast());
+            Self(Ref::steal(pointer), PhantomData)
+        }
+    }
+
+    /// The reference as `T`'s instance, or back if it is none.
+    #[inline]
+    pub(crate) fn of(reference: Ref) -> Result<Self, Ref> {
+        if Instance::<T>::of(&reference).is_some() {
+            Ok(Self(reference, PhantomData))
+        } else {
+            Err(reference)
+        }
+    }
+
+    /// Takes over a reference known to be an instance.
+    ///
+    /// # Safety
+    /// `reference` is an object of `T`'s class or a derived one.
+    #[inline]
+    pub(super) unsafe fn trust(reference: Ref) -> Self {
+        Self(reference, PhantomData)
+    }
+
+    /// The reference without its class.
+    #[inline]
+    pub(crate) fn erase(self) -> Ref {
+        self.0
+    }
+}
+
+impl<T: Class> Deref for Own<T> {
+    type Target = Instance<T>;
+
+    #[inline]
+    fn deref(&self) -> &Instance<T> {
+        // SAFETY: `Own` is only made of instances.
+        unsafe { Instance::trust(self.0.as_ptr()) }
+    }
+}
+
+/// Zeroes what lies around the value: fields of the base, dictionary and weak references.
+///
+/// # Safety
+/// `pointer` is memory of the class's `tp_basicsize`.
+unsafe fn blank<T: Class>(pointer: *mut ffi::PyObject) {
+    let head = size_of::<ffi::PyObject>();
+    let body = pointer.cast::<u8>();
+    let end = T::OFFSET + size_of::<T>();
+    // SAFETY: promised by the caller; the ranges lie inside the object and outside the value.
+    unsafe {
+        let size = usize::try_from((*T::state().kind()).tp_basicsize).unwrap_or(end);
+        ptr::write_bytes(body.add(head), 0, T::OFFSET - head);
+        ptr::write_bytes(body.add(end), 0, size.saturating_sub(end));
+    }
+}
+
+/// `tp_dealloc` of every native class.
+pub(super) unsafe extern "C" fn dealloc<T: Class>(pointer: *mut ffi::PyObject) {
+    // SAFETY: CPython calls this once, with the last reference to an instance gone.
+    unsafe {
+        let kind = ffi::Py_TYPE(pointer);
+        let exact = kind == T::state().kind();
+        let instance = Instance::<T>::trust(pointer);
+        if (!exact || instance.has_last_words()) && ffi::PyObject_CallFinalizerFromDealloc(pointer) < 0 {
+            return;
+        }
+        ffi::PyObject_GC_UnTrack(pointer.cast());
+        super::layout::forget_attributes(pointer, kind, T::state().kind());
+        ptr::drop_in_place(instance.value());
+        let reusable = T::REUSED && exact && ffi::PyObject_GC_IsFinalized(pointer) == 0;
+        if !(reusable && T::state().push(pointer)) {
+            match (*kind).tp_free {
+                Some(free) => free(pointer.cast()),
+                None => ffi::PyObject_GC_Del(pointer.cast()),
+            }
+        }
+        ffi::Py_DECREF(kind.cast());
+    }
+}
+
+/// `tp_traverse` of every native class.
+pub(super) unsafe extern "C" fn traverse<T: Class>(
+    pointer: *mut ffi::PyObject,
+    visit: ffi::visitproc,
+    arg: *mut std::ffi::c_void,
+) -> std::ffi::c_int {
+    // SAFETY: the collector passes a live instance and its own callback.
+    unsafe {
+        let mut visit = Visit::new(visit, arg);
+        visit.pointer(ffi::Py_TYPE(pointer).cast());
+        super::layout::visit_attributes(pointer, T::state().kind(), &mut visit);
+        Instance::<T>::trust(pointer).traverse(&mut visit);
+        visit.answer()
+    }
+}
+
+/// `tp_clear` of every native class.
+pub(super) unsafe extern "C" fn clear<T: Class>(pointer: *mut ffi::PyObject) -> std::ffi::c_int {
+    // SAFETY: the collector passes a live instance.
+    unsafe {
+        Instance::<T>::trust(pointer).clear();
+        super::layout::clear_attributes(pointer, T::state().kind());
+    }
+    0
+}

@@ -1,0 +1,134 @@
+//! Dictionaries and weak references of instances, wherever the running CPython keeps them.
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+use crate::ffi::visit::Visit;
+
+/// `Py_TPFLAGS_MANAGED_WEAKREF` and `Py_TPFLAGS_MANAGED_DICT`: the base keeps these before the object's head.
+#[cfg(Py_3_12)]
+const MANAGED: u64 = 1 << 3 | 1 << 4;
+#[cfg(not(Py_3_12))]
+const MANAGED: u64 = 0;
+
+#[cfg(Py_3_13)]
+unsafe extern "C" {
+    fn PyObject_VisitManagedDict(
+        object: *mut ffi::PyObject,
+        visit: ffi::visitproc,
+        arg: *mut std::ffi::c_void,
+    ) -> std::ffi::c_int;
+    fn PyObject_ClearManagedDict(object: *mut ffi::PyObject);
+}
+
+/// How many bytes instances of `base` (a class, or a tuple whose first item is the one with a layout) take, and which
+/// of its flags a derived class repeats.
+pub(in crate::ffi) fn base_size_and_flags(base: &Bound<'_, PyAny>) -> (usize, u64) {
+    let first = base.get_item(0).ok().filter(|_| base.is_instance_of::<pyo3::types::PyTuple>());
+    let kind = first.as_ref().unwrap_or(base).as_ptr().cast::<ffi::PyTypeObject>();
+    // SAFETY: `kind` is a live class.
+    unsafe { ((*kind).tp_basicsize.unsigned_abs(), u64::from((*kind).tp_flags) & MANAGED) }
+}
+
+/// Whether the native class (not one derived from it) has its dictionary before the object's head.
+#[cfg(Py_3_13)]
+unsafe fn is_managed(kind: *mut ffi::PyTypeObject) -> bool {
+    // SAFETY: the caller passes a live class.
+    unsafe { u64::from((*kind).tp_flags) & (1 << 4) != 0 && (*kind).tp_basicsize >= 0 }
+}
+
+/// Clears weak references and the dictionary of a dying object.
+///
+/// # Safety
+/// `object` is an untracked instance of `kind`, about to be freed.
+pub(in crate::ffi) unsafe fn forget_attributes(
+    object: *mut ffi::PyObject,
+    kind: *mut ffi::PyTypeObject,
+    native: *mut ffi::PyTypeObject,
+) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        if (*kind).tp_weaklistoffset != 0 {
+            ffi::PyObject_ClearWeakRefs(object);
+        }
+        #[cfg(Py_3_13)]
+        if is_managed(native) {
+            PyObject_ClearManagedDict(object);
+        }
+    }
+    #[cfg(not(Py_3_13))]
+    let _ = native;
+}
+
+/// Shows the collector a dictionary that the native class keeps before the object's head.
+///
+/// # Safety
+/// `object` is a live instance of `native` or of a derived class.
+pub(in crate::ffi) unsafe fn visit_attributes(
+    object: *mut ffi::PyObject,
+    native: *mut ffi::PyTypeObject,
+    visit: &mut Visit<'_>,
+) {
+    #[cfg(Py_3_13)]
+    // SAFETY: promised by the caller; the collector's own callback.
+    unsafe {
+        if is_managed(native) {
+            visit.relay(|function, arg| PyObject_VisitManagedDict(object, function, arg));
+        }
+    }
+    #[cfg(not(Py_3_13))]
+    let _ = (object, native, visit);
+}
+
+/// Clears such a dictionary.
+///
+/// # Safety
+/// As `visit_attributes`.
+pub(in crate::ffi) unsafe fn clear_attributes(object: *mut ffi::PyObject, native: *mut ffi::PyTypeObject) {
+    #[cfg(Py_3_13)]
+    // SAFETY: promised by the caller.
+    unsafe {
+        if is_managed(native) {
+            PyObject_ClearManagedDict(object);
+        }
+    }
+    #[cfg(not(Py_3_13))]
+    let _ = (object, native);
+}
+
+/// Adds a second and further awaiting task, in a set, as CPython's own futures keep them.
+#[cfg(Py_3_14)]
+#[cold]
+pub(super) fn add_awaited_by(fields: &super::FutureFields, task: &crate::ffi::object::Object) {
+    use crate::ffi::object::Ref;
+    let Some(held) = fields.awaited_by.share() else { return };
+    // SAFETY: live objects; a failure only leaves the call graph incomplete.
+    unsafe {
+        if fields.awaited_by_is_set().get() == 0 {
+            let set = ffi::PySet_New(std::ptr::null_mut());
+            if set.is_null() {
+                return ffi::PyErr_Clear();
+            }
+            let set = Ref::steal(set);
+            ffi::PySet_Add(set.as_ptr(), held.as_ptr());
+            ffi::PySet_Add(set.as_ptr(), task.as_ptr());
+            fields.awaited_by_is_set().set(1);
+            fields.awaited_by.set(set);
+        } else if ffi::PySet_Add(held.as_ptr(), task.as_ptr()) < 0 {
+            ffi::PyErr_Clear();
+        }
+    }
+}
+
+/// Removes a task from such a set.
+#[cfg(Py_3_14)]
+#[cold]
+pub(super) fn remove_awaited_by(fields: &super::FutureFields, task: &crate::ffi::object::Object) {
+    let Some(set) = fields.awaited_by.share() else { return };
+    // SAFETY: live objects; a failure only leaves the call graph incomplete.
+    unsafe {
+        if ffi::PySet_Discard(set.as_ptr(), task.as_ptr()) < 0 {
+            ffi::PyErr_Clear();
+        }
+    }
+}

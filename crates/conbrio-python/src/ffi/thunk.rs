@@ -1,0 +1,70 @@
+//! An object and the function that knows what it is, as one value that is run once.
+
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+
+use pyo3::prelude::*;
+
+use super::instance::{Class, Own};
+use super::object::{Object, Outcome, Ref};
+
+/// An owned object together with how to run it.
+pub(crate) struct Thunk {
+    object: Ref,
+    run: unsafe fn(Python<'_>, Ref) -> Outcome<()>,
+}
+
+/// Carries the function's type, so that its address needs no place.
+struct Runs<T, F>(PhantomData<(T, F)>);
+
+impl<T: Class, F: Fn(Python<'_>, Own<T>) -> Outcome<()> + Copy + 'static> Runs<T, F> {
+    const STATELESS: () = assert!(size_of::<F>() == 0, "a thunk's function captures nothing");
+
+    /// # Safety
+    /// `object` is an instance of `T`, and an `F` has existed.
+    unsafe fn run(py: Python<'_>, object: Ref) -> Outcome<()> {
+        let () = Self::STATELESS;
+        // SAFETY: `F` has no bytes, and a value of it was given to `Thunk::new`.
+        let function: F = unsafe { std::mem::zeroed() };
+        // SAFETY: promised by the caller.
+        function(py, unsafe { Own::trust(object) })
+    }
+}
+
+impl Thunk {
+    /// Binds `object` to `function`, a plain function or a closure that captures nothing.
+    #[inline]
+    pub(crate) fn new<T: Class, F>(object: Own<T>, _function: F) -> Self
+    where
+        F: Fn(Python<'_>, Own<T>) -> Outcome<()> + Copy + 'static,
+    {
+        Self { object: object.erase(), run: Runs::<T, F>::run }
+    }
+
+    /// Runs the object.
+    #[inline]
+    pub(crate) fn run(self, py: Python<'_>) -> Outcome<()> {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: `this` is not dropped, so the reference is moved out once.
+        let object = unsafe { std::ptr::read(&raw const this.object) };
+        // SAFETY: `new` paired the function with an object of its class.
+        unsafe { (this.run)(py, object) }
+    }
+
+    /// The same once more.
+    #[inline]
+    pub(crate) fn share(&self) -> Self {
+        Self { object: self.object.share(), run: self.run }
+    }
+
+    /// The object.
+    #[inline]
+    pub(crate) fn object(&self) -> &Object {
+        &self.object
+    }
+
+    /// The object as an owned reference, for the collector.
+    pub(crate) fn reference(&self) -> &Ref {
+        &self.object
+    }
+}

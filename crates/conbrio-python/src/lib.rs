@@ -1,0 +1,9 @@
+//! The native module `conbrio._conbrio`: a list of names.
+
+mod ffi;
+
+use pyo3::prelude::*;
+
+/// The native half of conbrio.
+#[pymodule(gil_used = true)]
+mod _conbrio {}

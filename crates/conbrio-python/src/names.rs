@@ -1,0 +1,114 @@
+//! Python names: interned strings and objects imported when first needed.
+//!
+//! The one room that imports, so that nothing is imported twice or too early.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyString;
+
+use crate::ffi::{Object, Outcome, object};
+
+/// Declares functions that return interned strings.
+macro_rules! strings {
+    ($($name:ident = $text:literal;)*) => {$(
+        #[doc = concat!("`", $text, "`, interned.")]
+        #[inline]
+        pub(crate) fn $name(py: Python<'_>) -> &Bound<'_, PyString> {
+            pyo3::intern!(py, $text)
+        }
+    )*};
+}
+
+/// Declares functions that import an object once.
+macro_rules! imports {
+    ($($name:ident = $module:literal, $attribute:literal;)*) => {$(
+        #[doc = concat!("`", $module, ".", $attribute, "`.")]
+        ///
+        /// # Errors
+        /// When it cannot be imported.
+        pub(crate) fn $name(py: Python<'_>) -> Outcome<&Object> {
+            static IMPORTED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+            Ok(object(IMPORTED.import(py, $module, $attribute)?))
+        }
+    )*};
+}
+
+strings! {
+    add_done_callback = "add_done_callback";
+    all_tasks = "all_tasks";
+    args = "args";
+    asyncio_future_blocking = "_asyncio_future_blocking";
+    buffer_updated = "buffer_updated";
+    call_at = "call_at";
+    call_exception_handler = "call_exception_handler";
+    call_later = "call_later";
+    call_soon = "call_soon";
+    callback = "callback";
+    cancel = "cancel";
+    cancelled = "cancelled";
+    close = "close";
+    connection_lost = "connection_lost";
+    connection_made = "connection_made";
+    context = "context";
+    coro = "coro";
+    data_received = "data_received";
+    delay = "delay";
+    detach = "_detach";
+    eager_start = "eager_start";
+    eof_received = "eof_received";
+    exception = "exception";
+    exception_method = "exception";
+    extra = "extra";
+    fileno = "fileno";
+    future = "future";
+    get_buffer = "get_buffer";
+    get_debug = "get_debug";
+    get_loop = "get_loop";
+    handle = "handle";
+    handle_signal = "_handle_signal";
+    is_running = "is_running";
+    event_loop = "loop";
+    message = "message";
+    msg = "msg";
+    name = "name";
+    pause_writing = "pause_writing";
+    protocol = "protocol";
+    result = "result";
+    resume_writing = "resume_writing";
+    run = "_run";
+    send = "send";
+    source_traceback = "source_traceback";
+    task = "task";
+    throw = "throw";
+    time = "time";
+    transport = "transport";
+    when = "when";
+}
+
+imports! {
+    cancelled_error = "asyncio.exceptions", "CancelledError";
+    invalid_state_error = "asyncio.exceptions", "InvalidStateError";
+    extract_stack = "asyncio.format_helpers", "extract_stack";
+    get_event_loop = "asyncio.events", "get_event_loop";
+    get_running_loop = "_asyncio", "_get_running_loop";
+    set_running_loop = "_asyncio", "_set_running_loop";
+    enter_task = "_asyncio", "_enter_task";
+    leave_task = "_asyncio", "_leave_task";
+    future_repr_info = "asyncio.base_futures", "_future_repr_info";
+    task_repr = "asyncio.base_tasks", "_task_repr";
+    task_repr_info = "asyncio.base_tasks", "_task_repr_info";
+    task_get_stack = "asyncio.base_tasks", "_task_get_stack";
+    task_print_stack = "asyncio.base_tasks", "_task_print_stack";
+    is_coroutine = "asyncio.coroutines", "iscoroutine";
+    is_generator = "inspect", "isgenerator";
+    format_handle = "asyncio.base_events", "_format_handle";
+    asyncio_logger = "asyncio.log", "logger";
+    main_thread = "threading", "main_thread";
+    format_callback_source = "asyncio.format_helpers", "_format_callback_source";
+    handle_class = "asyncio.events", "Handle";
+    timer_handle_class = "asyncio.events", "TimerHandle";
+    transport_class = "asyncio.transports", "Transport";
+    get_asyncgen_hooks = "sys", "get_asyncgen_hooks";
+    set_asyncgen_hooks = "sys", "set_asyncgen_hooks";
+    ensure_future = "asyncio.tasks", "ensure_future";
+}

@@ -1,0 +1,67 @@
+//! How exceptions that nobody awaits are reported: the context dictionary and the loop's exception handler.
+
+use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::ffi::{Object, Outcome, Raised, Ref, call_method, object, raise};
+use crate::names;
+
+/// Whether `exception` must leave the loop: `SystemExit` or `KeyboardInterrupt`.
+#[inline]
+pub(crate) fn ends_loop(py: Python<'_>, exception: &Object) -> bool {
+    let exception = exception.bind(py);
+    exception.is_instance_of::<PySystemExit>() || exception.is_instance_of::<PyKeyboardInterrupt>()
+}
+
+/// Calls `event_loop.call_exception_handler` with a context of `message` and `details`.
+///
+/// # Errors
+/// What the handler lets through: `SystemExit` and `KeyboardInterrupt`.
+pub(crate) fn report(
+    py: Python<'_>,
+    event_loop: &Object,
+    message: &str,
+    details: &[(&str, &Object)],
+) -> Outcome<()> {
+    let context = PyDict::new(py);
+    context.set_item(names::message(py), message)?;
+    for (key, value) in details {
+        context.set_item(key, value.bind(py))?;
+    }
+    call_method(py, event_loop, names::call_exception_handler(py), &[object(&context)])?;
+    Ok(())
+}
+
+/// Reports what a callback raised, unless it must leave the loop.
+///
+/// # Errors
+/// The exception itself, if it is `SystemExit` or `KeyboardInterrupt`.
+pub(crate) fn report_raised(
+    py: Python<'_>,
+    event_loop: &Object,
+    raised: Raised,
+    message: impl FnOnce() -> String,
+    details: &[(&str, &Object)],
+) -> Outcome<()> {
+    let exception = raised.take();
+    if ends_loop(py, &exception) {
+        return Err(raise(exception));
+    }
+    let mut all: Vec<(&str, &Object)> = vec![("exception", &exception)];
+    all.extend_from_slice(details);
+    report(py, event_loop, &message(), &all)
+}
+
+/// `repr(object)` as text, or a stand-in when that raises.
+pub(crate) fn text_of(py: Python<'_>, object: &Object) -> String {
+    object.bind(py).repr().map_or_else(|_| "<unprintable>".to_owned(), |text| text.to_string())
+}
+
+/// The exception class `kind` called with a message.
+///
+/// # Errors
+/// When making it fails.
+pub(crate) fn exception(py: Python<'_>, kind: &Object, message: &str) -> Outcome<Ref> {
+    Ok(kind.bind(py).call1((message,))?.into())
+}
