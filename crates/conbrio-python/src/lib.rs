@@ -1,6 +1,11 @@
 //! The native module `conbrio._conbrio`: a list of names.
 
+mod engine;
 mod ffi;
+mod handle;
+mod names;
+mod report;
+mod runnable;
 
 use pyo3::prelude::*;
 

@@ -65,3 +65,22 @@ pub(crate) fn text_of(py: Python<'_>, object: &Object) -> String {
 pub(crate) fn exception(py: Python<'_>, kind: &Object, message: &str) -> Outcome<Ref> {
     Ok(kind.bind(py).call1((message,))?.into())
 }
+
+/// Raises `error` as the `OSError` that Python raises for its number.
+pub(crate) fn os_error(py: Python<'_>, error: &std::io::Error) -> Raised {
+    match os_exception(py, error) {
+        Ok(exception) => raise(exception),
+        Err(raised) => raised,
+    }
+}
+
+/// `error` as an exception of the class that belongs to its number.
+///
+/// # Errors
+/// When making it fails.
+pub(crate) fn os_exception(py: Python<'_>, error: &std::io::Error) -> Outcome<Ref> {
+    let class = py.get_type::<pyo3::exceptions::PyOSError>();
+    let Some(number) = error.raw_os_error() else { return Ok(class.call1((error.to_string(),))?.into()) };
+    let text = py.import("os")?.call_method1("strerror", (number,))?;
+    Ok(class.call1((number, text))?.into())
+}

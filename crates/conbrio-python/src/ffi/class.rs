@@ -387,11 +387,13 @@ impl<T: Class> Builder<T> {
     pub(crate) fn create<'py>(mut self, py: Python<'py>, base: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
         self.methods.push(ffi::PyMethodDef::zeroed());
         self.attributes.push(ffi::PyGetSetDef::default());
-        self.slot(ffi::Py_tp_methods, leak(std::mem::take(&mut self.methods)));
-        self.slot(ffi::Py_tp_getset, leak(std::mem::take(&mut self.attributes)));
+        let (methods, attributes) = (leak(self.methods.split_off(0)), leak(self.attributes.split_off(0)));
+        self.slot(ffi::Py_tp_methods, methods);
+        self.slot(ffi::Py_tp_getset, attributes);
         if !self.members.is_empty() {
             self.members.push(ffi::PyMemberDef::default());
-            self.slot(ffi::Py_tp_members, leak(std::mem::take(&mut self.members)));
+            let members = leak(self.members.split_off(0));
+            self.slot(ffi::Py_tp_members, members);
         }
         self.slot(0, ptr::null_mut());
         let (room, inherited) = base.map_or((0, 0), |base| super::layout::base_size_and_flags(base));

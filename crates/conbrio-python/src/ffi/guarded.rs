@@ -29,6 +29,12 @@ impl<T> Guarded<T> {
         user(unsafe { &*self.0.get() })
     }
 
+    /// Puts `value` in and hands the old one back.
+    pub(crate) fn replace(&self, value: T) -> T {
+        // SAFETY: as `inspect`; nothing runs between.
+        std::mem::replace(unsafe { &mut *self.0.get() }, value)
+    }
+
     /// Takes the value away, leaving the default, when the owner clears or dies.
     pub(crate) fn take(&self) -> T
     where

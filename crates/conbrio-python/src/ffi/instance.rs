@@ -45,6 +45,8 @@ pub(crate) trait Class: Sized + 'static {
 pub(crate) struct ClassState {
     /// The type object, null before `class::create`.
     kind: AtomicPtr<ffi::PyTypeObject>,
+    /// A class derived from it that most instances have, null for none; spares a look at the inheritance.
+    usual: AtomicPtr<ffi::PyTypeObject>,
     /// Dead objects, untracked, whose class pointer is already given up.
     spare: UnsafeCell<Spare>,
 }
@@ -62,7 +64,8 @@ impl ClassState {
     /// The state of a class that does not exist yet.
     pub(crate) const fn new() -> Self {
         let spare = Spare { count: 0, objects: [ptr::null_mut(); SPARE] };
-        Self { kind: AtomicPtr::new(ptr::null_mut()), spare: UnsafeCell::new(spare) }
+        let kind = AtomicPtr::new(ptr::null_mut());
+        Self { kind, usual: AtomicPtr::new(ptr::null_mut()), spare: UnsafeCell::new(spare) }
     }
 
     /// The type object.
@@ -74,6 +77,20 @@ impl ClassState {
     /// Remembers the type object that `class::create` has made.
     pub(super) fn publish(&self, kind: *mut ffi::PyTypeObject) {
         self.kind.store(kind, Ordering::Relaxed);
+    }
+
+    /// Says which derived class most instances have.
+    pub(crate) fn expect(&self, class: &Object) {
+        self.usual.store(class.as_ptr().cast(), Ordering::Relaxed);
+    }
+
+    /// Whether `kind` is the class or derived from it.
+    #[inline]
+    fn covers(&self, kind: *mut ffi::PyTypeObject) -> bool {
+        // SAFETY: live type objects.
+        kind == self.kind()
+            || kind == self.usual.load(Ordering::Relaxed)
+            || unsafe { ffi::PyType_IsSubtype(kind, self.kind()) } != 0
     }
 
     #[inline]
@@ -103,11 +120,8 @@ impl<T: Class> Instance<T> {
     /// The object as `T`'s instance, if it is one.
     #[inline]
     pub(crate) fn of(object: &Object) -> Option<&Self> {
-        let kind = T::state().kind();
-        // SAFETY: both are live type objects.
-        let fits = object.class() == kind || unsafe { ffi::PyType_IsSubtype(object.class(), kind) } != 0;
         // SAFETY: an object of the class or of a derived one has `T` at the offset.
-        fits.then(|| unsafe { Self::trust(object.as_ptr()) })
+        T::state().covers(object.class()).then(|| unsafe { Self::trust(object.as_ptr()) })
     }
 
     /// Borrows an object known to be an instance.

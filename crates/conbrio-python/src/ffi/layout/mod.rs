@@ -10,11 +10,13 @@ mod attributes;
 #[cfg_attr(all(Py_3_13, not(Py_3_14)), path = "fields_313.rs")]
 #[cfg_attr(not(Py_3_13), path = "fields_311.rs")]
 mod fields;
+mod handles;
 mod proof;
 
 pub(super) use attributes::{base_size_and_flags, clear_attributes, forget_attributes, visit_attributes};
 pub(crate) use fields::{FutureFields, TaskFields};
-pub(crate) use proof::prove;
+pub(crate) use handles::{HandleFields, TimerFields};
+pub(crate) use proof::{prove, prove_handles};
 
 use std::cell::Cell;
 

@@ -39,9 +39,18 @@ pub(crate) fn prove(py: Python<'_>) -> PyResult<()> {
     expect(basic_size(&module, "Future")? == FUTURE_SIZE, "the size of Future")?;
     expect(basic_size(&module, "Task")? == TASK_SIZE, "the size of Task")?;
     let probe = PyModule::from_code(py, PROBE, c"<conbrio probe>", c"conbrio._probe")?;
+    py.import("sys")?.getattr("modules")?.set_item("conbrio._probe", &probe)?;
     let event_loop = probe.getattr("Loop")?.call0()?;
     prove_future(&probe, &event_loop)?;
     prove_task(&probe, &event_loop)
+}
+
+/// Compares the layout of handles.
+///
+/// # Errors
+/// `RuntimeError` when it differs.
+pub(crate) fn prove_handles(py: Python<'_>) -> PyResult<()> {
+    super::handles::prove(py, &py.None().into_bound(py))
 }
 
 fn basic_size(module: &Bound<'_, PyModule>, class: &str) -> PyResult<usize> {

@@ -1,0 +1,152 @@
+//! The engine as the turn's host: waiting without the interpreter's lock, running what is ready, hearing events.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use conbrio_core::clock;
+use conbrio_core::sources::Side;
+use conbrio_core::turn::{Host, Works};
+use conbrio_driver::driver::{Driver, Events, Timeout};
+use conbrio_driver::event::Token;
+use pyo3::prelude::*;
+
+use super::{Devices, Engine};
+use crate::ffi::{Instance, Outcome, Raised, as_float, call_method, check_signals, object, set_wakeup_fd};
+use crate::names;
+use crate::report::os_error;
+use crate::runnable::Runnable;
+
+/// A loop while it runs in this thread.
+pub(crate) struct Running<'a, 'py> {
+    /// Proof of the interpreter's lock.
+    pub(crate) py: Python<'py>,
+    /// The loop.
+    pub(crate) engine: &'a Instance<Engine>,
+    /// Whether Python delivers signals to this thread.
+    pub(crate) is_main: bool,
+}
+
+impl Host for Running<'_, '_> {
+    type Failure = Raised;
+    type Runnable = Runnable;
+
+    #[inline]
+    fn works<T>(&self, user: impl FnOnce(&mut Works<Runnable>) -> T) -> T {
+        self.engine.works.lend(self.py, user)
+    }
+
+    #[inline]
+    fn now(&self) -> Outcome<f64> {
+        self.engine.now(self.py)
+    }
+
+    fn wait(&self, timeout: Timeout) -> Outcome<()> {
+        let devices = self.engine.devices(self.py)?;
+        let mut events = self.engine.events();
+        let waited = match timeout {
+            Timeout::Now => devices.driver.wait(&mut events, timeout),
+            _ => self.sleep(&devices, &mut events, timeout),
+        };
+        let answer = match waited {
+            Ok(()) => self.hear(&devices, &events),
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
+            Err(error) => Err(os_error(self.py, &error)),
+        };
+        self.engine.keep(events);
+        answer?;
+        match timeout {
+            Timeout::Now => Ok(()),
+            _ => check_signals(self.py),
+        }
+    }
+
+    #[inline]
+    fn run(&self, runnable: Runnable) -> Outcome<()> {
+        runnable.run(self.py)
+    }
+
+    fn flush(&self) -> Outcome<()> {
+        for runnable in self.engine.flushes.take() {
+            runnable.run(self.py)?;
+        }
+        Ok(())
+    }
+}
+
+impl Running<'_, '_> {
+    /// Waits without the interpreter's lock.
+    fn sleep(&self, devices: &Arc<Devices>, events: &mut Events, timeout: Timeout) -> std::io::Result<()> {
+        self.hear_signals(devices);
+        let inbox = &self.engine.inbox;
+        inbox.enter_sleep();
+        let waited = self.py.detach(|| devices.driver.wait(events, timeout));
+        inbox.leave_sleep();
+        waited
+    }
+
+    /// Lets signals end our waits, from the first wait that can block: a run that never waits pays nothing.
+    fn hear_signals(&self, devices: &Devices) {
+        if !self.is_main || self.engine.former_wakeup.get().is_some() {
+            return;
+        }
+        let former = set_wakeup_fd(self.py, devices.wake.write_fd());
+        if former >= 0 && former != devices.wake.write_fd() {
+            // Somebody else listens: the signal still interrupts the wait, and its bytes are theirs.
+            set_wakeup_fd(self.py, former);
+        }
+        self.engine.former_wakeup.set(Some(former));
+    }
+
+    /// Pushes who hears the events on the ready queue.
+    fn hear(&self, devices: &Devices, events: &Events) -> Outcome<()> {
+        let mut woken = false;
+        self.engine.sources.lend(self.py, |sources| {
+            self.engine.works.lend(self.py, |works| {
+                works.stats.events.add(events.len() as u64);
+                for event in events.iter() {
+                    if event.token == Token::WAKE {
+                        woken = true;
+                        continue;
+                    }
+                    // CPython: the reader of a descriptor comes before its writer.
+                    let sides = [(event.readable, Side::Reader), (event.writable, Side::Writer)];
+                    for (_, side) in sides.into_iter().filter(|(reported, _)| *reported) {
+                        if let Some(runnable) = sources.find(event.token, side) {
+                            works.ready.push(runnable.share());
+                        }
+                    }
+                }
+            });
+        });
+        if woken { self.hear_wake(devices) } else { Ok(()) }
+    }
+
+    /// Empties the wake: bytes other than zero are signals.
+    fn hear_wake(&self, devices: &Devices) -> Outcome<()> {
+        let mut signals = Vec::new();
+        devices.wake.drain(&mut |byte| signals.push(byte));
+        if self.engine.signals.get() == 0 {
+            return Ok(());
+        }
+        for signal in signals.into_iter().filter(|byte| *byte != 0) {
+            let Ok(number) = i32::from(signal).into_pyobject(self.py);
+            call_method(self.py, self.engine.object(), names::handle_signal(self.py), &[object(&number)])?;
+        }
+        Ok(())
+    }
+}
+
+impl Instance<Engine> {
+    /// The time by the loop's clock: ours, or the `time()` that somebody has put in its place.
+    ///
+    /// # Errors
+    /// What that `time()` raises.
+    #[inline]
+    pub(crate) fn now(&self, py: Python<'_>) -> Outcome<f64> {
+        if self.plain_clock.get() {
+            return Ok(clock::now());
+        }
+        let time = call_method(py, self.object(), names::time(py), &[])?;
+        as_float(py, &time)
+    }
+}

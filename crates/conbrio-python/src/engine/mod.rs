@@ -1,0 +1,300 @@
+//! The Python host of the turn: one loop's works, its driver and who hears its descriptors.
+//!
+//! What every room above schedules through. It does not know handles, tasks or transports: it holds runnables.
+
+mod devices;
+mod host;
+
+use std::cell::Cell;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+
+use conbrio_core::inbox::Inbox;
+use conbrio_core::sources::{Side, Sources};
+use conbrio_core::timers::Key;
+use conbrio_core::turn::Works;
+use conbrio_driver::driver::{Driver, Events};
+use conbrio_driver::event::Interest;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+
+use crate::ffi::{Class, ClassState, CurrentTask, Guarded, Instance, Object, Outcome, Raised, Slot, Visit, thread_ident};
+use crate::report::os_error;
+use crate::runnable::Runnable;
+
+pub(crate) use devices::{Devices, forked};
+pub(crate) use host::Running;
+
+/// One loop: what it has to do and what it watches.
+pub(crate) struct Engine {
+    works: Guarded<Works<Runnable>>,
+    sources: Guarded<Sources<Runnable>>,
+    devices: Guarded<Option<Arc<Devices>>>,
+    /// The buffer for events, while no wait uses it.
+    events: Guarded<Option<Events>>,
+    /// What transports owe the network at the end of this turn.
+    flushes: Guarded<Vec<Runnable>>,
+    /// The buffer that small reads share, made by the first of them.
+    buffer: Guarded<Option<Box<[u8]>>>,
+    /// Whether the loop's thread waits.
+    inbox: Arc<Inbox<()>>,
+    /// Which driver was asked for.
+    driver: Option<String>,
+    /// Where asyncio is told the running task.
+    pub(crate) current: Guarded<Option<CurrentTask>>,
+    /// The thread that runs the loop, 0 when none does.
+    pub(crate) thread: Cell<u64>,
+    /// `close()` was called.
+    pub(crate) closed: Cell<bool>,
+    /// Debug mode.
+    pub(crate) debug: Cell<bool>,
+    /// Nobody has replaced `call_soon`, `call_later` or `call_at`: native rooms may schedule without asking for them.
+    pub(crate) plain: Cell<bool>,
+    /// Nobody has replaced `time`.
+    pub(crate) plain_clock: Cell<bool>,
+    /// How many signal handlers there are.
+    pub(crate) signals: Cell<usize>,
+    /// How long a callback may take in debug mode, in seconds.
+    pub(crate) slow_callback: Cell<f64>,
+    /// Called to make tasks, if set.
+    pub(crate) task_factory: Slot,
+    /// The handle that runs now, in debug mode.
+    pub(crate) current_handle: Slot,
+    /// The signal wake-up descriptor that was set before this run, while ours is.
+    pub(crate) former_wakeup: Cell<Option<RawFd>>,
+}
+
+static STATE: ClassState = ClassState::new();
+
+impl Class for Engine {
+    const NAME: &'static std::ffi::CStr = c"conbrio._conbrio.EventLoop";
+
+    fn state() -> &'static ClassState {
+        &STATE
+    }
+
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        visit.slot(&self.task_factory);
+        visit.slot(&self.current_handle);
+        self.works.inspect(|works| {
+            works.ready.iter().for_each(|runnable| visit.reference(runnable.reference()));
+            works.timers.iter().for_each(|runnable| visit.reference(runnable.reference()));
+        });
+        self.sources.inspect(|sources| {
+            sources.iter().for_each(|(_, _, runnable)| visit.reference(runnable.reference()));
+        });
+        self.flushes.inspect(|flushes| flushes.iter().for_each(|runnable| visit.reference(runnable.reference())));
+    }
+
+    fn clear(&self) {
+        self.task_factory.clear();
+        self.current_handle.clear();
+        drop(self.works.take());
+        drop(self.sources.take());
+        drop(self.flushes.take());
+    }
+}
+
+/// The engine of `event_loop`, if that is a loop of ours whose scheduling methods nobody has replaced.
+#[inline]
+pub(crate) fn plain(event_loop: &Object) -> Option<&Instance<Engine>> {
+    Instance::<Engine>::of(event_loop).filter(|engine| engine.plain.get())
+}
+
+impl Engine {
+    /// A loop that nothing has been asked of yet; `driver` names one, else the best is taken when it is first needed.
+    pub(crate) fn new(driver: Option<String>) -> Self {
+        Self {
+            works: Guarded::new(Works::default()),
+            sources: Guarded::new(Sources::new()),
+            devices: Guarded::new(None),
+            events: Guarded::new(None),
+            flushes: Guarded::new(Vec::new()),
+            buffer: Guarded::new(None),
+            inbox: Arc::new(Inbox::new()),
+            driver,
+            current: Guarded::new(None),
+            thread: Cell::new(0),
+            closed: Cell::new(false),
+            debug: Cell::new(false),
+            plain: Cell::new(true),
+            plain_clock: Cell::new(true),
+            signals: Cell::new(0),
+            slow_callback: Cell::new(0.1),
+            task_factory: Slot::empty(),
+            current_handle: Slot::empty(),
+            former_wakeup: Cell::new(None),
+        }
+    }
+
+    /// Refuses with CPython's words when the loop is closed.
+    ///
+    /// # Errors
+    /// `RuntimeError`.
+    #[inline]
+    pub(crate) fn check_closed(&self) -> Outcome<()> {
+        if self.closed.get() { Err(closed()) } else { Ok(()) }
+    }
+
+    /// In debug mode, refuses calls from another thread than the loop's.
+    ///
+    /// # Errors
+    /// `RuntimeError`.
+    pub(crate) fn check_thread(&self) -> Outcome<()> {
+        let thread = self.thread.get();
+        if thread == 0 || thread == thread_ident() {
+            return Ok(());
+        }
+        let text = "Non-thread-safe operation invoked on an event loop other than the current one";
+        Err(PyRuntimeError::new_err(text).into())
+    }
+
+    /// Runs `runnable` in the next turn.
+    #[inline]
+    pub(crate) fn push(&self, py: Python<'_>, runnable: Runnable) {
+        self.works.lend(py, |works| works.ready.push(runnable));
+    }
+
+    /// Runs `runnable` in the next turn, and wakes the loop if it waits in another thread.
+    pub(crate) fn push_threadsafe(&self, py: Python<'_>, runnable: Runnable) {
+        self.push(py, runnable);
+        self.wake(py);
+    }
+
+    /// Wakes the loop if it waits.
+    pub(crate) fn wake(&self, py: Python<'_>) {
+        self.devices.lend(py, |devices| {
+            if let Some(devices) = devices {
+                self.inbox.notice(&devices.wake);
+            }
+        });
+    }
+
+    /// Runs `runnable` when `deadline` (seconds of the loop's clock) has come.
+    #[inline]
+    pub(crate) fn push_timer(&self, py: Python<'_>, deadline: f64, runnable: Runnable) -> Key {
+        self.works.lend(py, |works| works.timers.push(deadline, runnable))
+    }
+
+    /// Takes a timer back.
+    #[inline]
+    pub(crate) fn cancel_timer(&self, py: Python<'_>, key: Key) -> Option<Runnable> {
+        self.works.lend(py, |works| works.timers.cancel(key))
+    }
+
+    /// Ends the loop after this turn.
+    pub(crate) fn stop(&self, py: Python<'_>, stopping: bool) {
+        self.works.lend(py, |works| works.stopping = stopping);
+    }
+
+    /// Notes that the loop did I/O, so that the next turn polls.
+    #[inline]
+    pub(crate) fn touch(&self, py: Python<'_>) {
+        self.works.lend(py, Works::touch);
+    }
+
+    /// Runs `runnable` at the end of this turn.
+    #[inline]
+    pub(crate) fn flush_later(&self, py: Python<'_>, runnable: Runnable) {
+        self.flushes.lend(py, |flushes| flushes.push(runnable));
+        self.works.lend(py, |works| works.flush = true);
+    }
+
+    /// Lends the buffer that reads share.
+    pub(crate) fn with_buffer<R>(&self, py: Python<'_>, size: usize, user: impl FnOnce(&mut [u8]) -> R) -> R {
+        self.buffer.lend(py, |buffer| user(buffer.get_or_insert_with(|| vec![0; size].into_boxed_slice())))
+    }
+
+    /// Lets `runnable` hear `side` of `fd`; returns who heard it before.
+    ///
+    /// # Errors
+    /// `OSError` when the system cannot watch the descriptor; nothing has changed then.
+    pub(crate) fn watch(&self, py: Python<'_>, fd: RawFd, side: Side, runnable: Runnable) -> Outcome<Option<Runnable>> {
+        let devices = self.devices(py)?;
+        let change = self.sources.lend(py, |sources| sources.set(fd, side, runnable));
+        if let Some(refusal) = devices.driver.arm(fd, change.token, change.interest).err() {
+            let (gone, interest) = self.sources.lend(py, |sources| match change.old {
+                Some(old) => {
+                    let change = sources.set(fd, side, old);
+                    (change.old, change.interest)
+                }
+                None => sources.unset(fd, side),
+            });
+            drop((gone, interest));
+            return Err(os_error(py, &refusal));
+        }
+        self.note_watching(py);
+        self.touch(py);
+        Ok(change.old)
+    }
+
+    /// Stops hearing `side` of `fd`; returns who heard it.
+    pub(crate) fn unwatch(&self, py: Python<'_>, fd: RawFd, side: Side) -> Option<Runnable> {
+        let (gone, interest, token) = self.sources.lend(py, |sources| {
+            let token = sources.token(fd);
+            let (gone, interest) = sources.unset(fd, side);
+            (gone, interest, token)
+        });
+        if gone.is_some() && let Some(devices) = self.devices.lend(py, |devices| devices.clone()) {
+            // A descriptor that was closed first is no longer watched by the system: that is not an error.
+            let _ = match token {
+                Some(token) if interest != Interest::EMPTY => devices.driver.arm(fd, token, interest),
+                _ => devices.driver.disarm(fd),
+            };
+            self.note_watching(py);
+        }
+        gone
+    }
+
+    /// Who hears `side` of `fd`.
+    pub(crate) fn watcher(&self, py: Python<'_>, fd: RawFd, side: Side) -> Option<Runnable> {
+        self.sources.lend(py, |sources| sources.get(fd, side).map(Runnable::share))
+    }
+
+    /// Tells the turn whether there is anything to ask the driver about.
+    pub(crate) fn note_watching(&self, py: Python<'_>) {
+        let watched = self.sources.lend(py, |sources| !sources.is_empty());
+        self.works.lend(py, |works| works.watching = watched || self.signals.get() > 0);
+    }
+
+    /// The driver and the wake, made when first asked for.
+    ///
+    /// # Errors
+    /// `OSError` when the system gives no descriptors, `RuntimeError` in a forked child.
+    pub(crate) fn devices(&self, py: Python<'_>) -> Outcome<Arc<Devices>> {
+        self.check_closed()?;
+        if let Some(devices) = self.devices.lend(py, |devices| devices.clone()) {
+            devices.check_process()?;
+            return Ok(devices);
+        }
+        let made = Arc::new(Devices::new(py, self.driver.as_deref())?);
+        self.devices.lend(py, |devices| *devices = Some(Arc::clone(&made)));
+        Ok(made)
+    }
+
+    /// The buffer for events; `keep` gives it back.
+    fn events(&self) -> Events {
+        self.events.take().unwrap_or_default()
+    }
+
+    fn keep(&self, events: Events) {
+        drop(self.events.replace(Some(events)));
+    }
+
+    /// Drops everything scheduled and watched, and closes the devices.
+    pub(crate) fn close(&self, py: Python<'_>) {
+        self.closed.set(true);
+        let works = self.works.take();
+        let sources = self.sources.take();
+        let flushes = self.flushes.take();
+        let devices = self.devices.lend(py, Option::take);
+        drop((works, sources, flushes));
+        drop(devices);
+        drop(self.buffer.lend(py, Option::take));
+    }
+}
+
+#[cold]
+fn closed() -> Raised {
+    PyRuntimeError::new_err("Event loop is closed").into()
+}

@@ -1,0 +1,205 @@
+//! Handle and TimerHandle: a callback to be run once, with its arguments and context.
+
+mod timer;
+
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use crate::engine::{self, Engine};
+use crate::ffi::layout::HandleFields;
+use crate::ffi::{
+    Builder, Class, ClassState, Instance, Object, Outcome, Own, Raised, Ref, Thunk, Visit, call, call_tuple, context, object,
+};
+use crate::report::report_raised;
+use crate::runnable::Runnable;
+use crate::{names, report};
+
+pub(crate) use timer::{TimerHandle, call_at, timer_class};
+
+/// A callback wrapper object, `asyncio.Handle`.
+#[repr(transparent)]
+pub(crate) struct Handle(HandleFields);
+
+static STATE: ClassState = ClassState::new();
+
+impl Class for Handle {
+    const NAME: &'static std::ffi::CStr = c"conbrio.Handle";
+    const REUSED: bool = true;
+
+    fn state() -> &'static ClassState {
+        &STATE
+    }
+
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        self.0.traverse(visit);
+    }
+
+    fn clear(&self) {
+        self.0.clear();
+    }
+}
+
+/// What a callback needs to run: shared by handles and timer handles.
+pub(crate) fn fields(
+    py: Python<'_>,
+    engine: &Instance<Engine>,
+    callback: &Object,
+    args: &[&Object],
+    context: Option<&Object>,
+) -> Outcome<HandleFields> {
+    let fields = HandleFields::empty();
+    let context = match context {
+        Some(given) if !given.is_none() => given.share(),
+        _ => context::copy_current(py)?,
+    };
+    fields.context.set(context);
+    fields.callback.set(callback.share());
+    fields.event_loop.set(engine.object().share());
+    if !args.is_empty() {
+        fields.args.set(crate::ffi::tuple(py, args)?);
+    }
+    if engine.debug.get() {
+        fields.source.set(source(py)?);
+    }
+    Ok(fields)
+}
+
+/// Where the caller's caller stands, for debug mode.
+fn source(py: Python<'_>) -> Outcome<Ref> {
+    call(py, names::extract_stack(py)?, &[])
+}
+
+/// Makes a handle and runs it in the next turn.
+///
+/// # Errors
+/// `MemoryError`.
+#[inline]
+pub(crate) fn call_soon(
+    py: Python<'_>,
+    engine: &Instance<Engine>,
+    callback: &Object,
+    args: &[&Object],
+    context: Option<&Object>,
+) -> Outcome<Own<Handle>> {
+    let handle = Own::new(py, Handle(fields(py, engine, callback, args, context)?))?;
+    engine.push(py, runnable(&handle));
+    Ok(handle)
+}
+
+/// The handle as something to run.
+#[inline]
+pub(crate) fn runnable(handle: &Instance<Handle>) -> Runnable {
+    Thunk::new(handle.own(), |py, handle: Own<Handle>| run(py, handle.object(), &handle.0))
+}
+
+/// Runs a callback, unless it was cancelled.
+///
+/// # Errors
+/// `SystemExit` and `KeyboardInterrupt` of the callback; others are reported.
+#[inline]
+pub(crate) fn run(py: Python<'_>, handle: &Object, fields: &HandleFields) -> Outcome<()> {
+    if !fields.cancelled.is_empty() {
+        return Ok(());
+    }
+    let (Some(callback), Some(context)) = (fields.callback.share(), fields.context.share()) else { return Ok(()) };
+    let args = fields.args.share();
+    if let Err(raised) = context::enter(py, &context) {
+        return failed(py, handle, fields, raised);
+    }
+    let answer = match &args {
+        Some(args) => call_tuple(py, &callback, args),
+        None => call(py, &callback, &[]),
+    };
+    context::leave(py, &context);
+    match answer {
+        Ok(_) => Ok(()),
+        Err(raised) => failed(py, handle, fields, raised),
+    }
+}
+
+#[cold]
+fn failed(py: Python<'_>, handle: &Object, fields: &HandleFields, raised: Raised) -> Outcome<()> {
+    let Some(event_loop) = fields.event_loop.share() else { return Err(raised) };
+    let message = || {
+        let callback = fields.callback.share_or_none();
+        let args = fields.args.share().map_or_else(|| PyTuple::empty(py).into_any(), |args| args.bind(py).to_owned());
+        let source = names::format_callback_source(py).and_then(|format| call(py, format, &[&callback, object(&args)]));
+        let text = source.map_or_else(|raised| report::text_of(py, &raised.take()), |text| text.bind(py).to_string());
+        format!("Exception in callback {text}")
+    };
+    let source = fields.source.share();
+    let mut details: Vec<(&str, &Object)> = vec![("handle", handle)];
+    if let Some(source) = &source {
+        details.push(("source_traceback", source));
+    }
+    report_raised(py, &event_loop, raised, message, &details)
+}
+
+/// Cancels a callback: it will not run, and lets go of what it held.
+///
+/// # Errors
+/// What `repr` raises, in debug mode.
+pub(crate) fn cancel(py: Python<'_>, handle: &Object, fields: &HandleFields) -> Outcome<()> {
+    if !fields.cancelled.is_empty() {
+        return Ok(());
+    }
+    fields.cancelled.set(Ref::boolean(true));
+    let event_loop = fields.event_loop.share();
+    if event_loop.as_deref().and_then(Instance::<Engine>::of).is_some_and(|engine| engine.debug.get()) {
+        fields.repr.set(handle.bind(py).repr()?.into_any().into());
+    }
+    let gone = (fields.callback.replace(Some(Ref::none())), fields.args.replace(None));
+    drop(gone);
+    Ok(())
+}
+
+/// What `add_done_callback` and others need when the loop is not a plain one of ours: its own `call_soon`.
+///
+/// # Errors
+/// What that raises.
+pub(crate) fn schedule(py: Python<'_>, event_loop: &Object, callback: &Object, arg: &Object, in_context: &Object) -> Outcome<()> {
+    if let Some(engine) = engine::plain(event_loop) {
+        engine.check_closed()?;
+        call_soon(py, engine, callback, &[arg], Some(in_context))?;
+        return Ok(());
+    }
+    let call_soon = crate::ffi::attribute(py, event_loop, names::call_soon(py))?;
+    crate::ffi::call_keyword(py, &call_soon, &[callback, arg], (names::context(py), in_context))?;
+    Ok(())
+}
+
+
+/// The class `Handle`.
+///
+/// # Errors
+/// When it cannot be made.
+pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let base = names::handle_class(py).map_err(|raised| PyErr::from_value(raised.take().bind(py).to_owned()))?;
+    Builder::<Handle>::new(c"A callback to be run once, as asyncio.Handle; made by the loop.")
+        .made_natively()
+        .plain(c"cancel", c"cancel($self)\n--\n\nKeeps the callback from running.", |py, this| {
+            cancel(py, this.object(), &this.0)?;
+            Ok(Ref::none())
+        })
+        .plain(c"cancelled", c"cancelled($self)\n--\n\nTells whether it was cancelled.", |_, this| {
+            Ok(Ref::boolean(!this.0.cancelled.is_empty()))
+        })
+        .plain(c"_run", c"_run($self)\n--\n\nRuns the callback now.", |py, this| {
+            run(py, this.object(), &this.0)?;
+            Ok(Ref::none())
+        })
+        .getter(c"_cancelled", c"Whether it was cancelled.", |_, this| Ok(Ref::boolean(!this.0.cancelled.is_empty())))
+        .getter(c"_args", c"The arguments.", |py, this| Ok(arguments(py, &this.0)))
+        .getter(c"_repr", c"The repr, kept when cancelled in debug mode.", |_, this| Ok(this.0.repr.share_or_none()))
+        .getter(c"_source_traceback", c"Where it was made, in debug mode.", |_, this| Ok(this.0.source.share_or_none()))
+        .create(py, Some(&base.bind(py)))
+}
+
+/// The arguments as asyncio shows them: `None` once cancelled.
+fn arguments(py: Python<'_>, fields: &HandleFields) -> Ref {
+    match fields.args.share() {
+        Some(args) => args,
+        None if fields.cancelled.is_empty() => PyTuple::empty(py).into_any().into(),
+        None => Ref::none(),
+    }
+}

@@ -1,0 +1,103 @@
+//! TimerHandle: a handle that waits for a moment.
+
+use conbrio_core::timers::Key;
+use pyo3::prelude::*;
+
+use super::{arguments, cancel, fields, run};
+use crate::engine::Engine;
+use crate::ffi::layout::TimerFields;
+use crate::ffi::{Builder, Class, ClassState, Instance, Object, Outcome, Own, Ref, Thunk, Visit, float};
+use crate::names;
+
+/// A callback to be run at a moment, `asyncio.TimerHandle`.
+#[repr(transparent)]
+pub(crate) struct TimerHandle(TimerFields);
+
+static STATE: ClassState = ClassState::new();
+
+impl Class for TimerHandle {
+    const NAME: &'static std::ffi::CStr = c"conbrio.TimerHandle";
+    const REUSED: bool = true;
+
+    fn state() -> &'static ClassState {
+        &STATE
+    }
+
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        self.0.handle.traverse(visit);
+    }
+
+    fn clear(&self) {
+        self.0.handle.clear();
+    }
+}
+
+/// Makes a timer handle that runs at `when`, in seconds of the loop's clock.
+///
+/// # Errors
+/// `MemoryError`.
+#[inline]
+pub(crate) fn call_at(
+    py: Python<'_>,
+    engine: &Instance<Engine>,
+    when: f64,
+    callback: &Object,
+    args: &[&Object],
+    context: Option<&Object>,
+) -> Outcome<Own<TimerHandle>> {
+    let fields = fields(py, engine, callback, args, context)?;
+    let handle = Own::new(py, TimerHandle(TimerFields::new(fields, when)))?;
+    let runnable = Thunk::new(handle.own(), |py, handle: Own<TimerHandle>| {
+        handle.0.key.set(0);
+        run(py, handle.object(), &handle.0.handle)
+    });
+    let key = engine.push_timer(py, when, runnable);
+    handle.0.key.set(key.to_bits().wrapping_add(1));
+    Ok(handle)
+}
+
+/// Takes the timer out of the loop and lets go of the callback.
+fn cancel_timer(py: Python<'_>, this: &Instance<TimerHandle>) -> Outcome<Ref> {
+    let key = this.0.key.replace(0);
+    let event_loop = this.0.handle.event_loop.share();
+    let engine = event_loop.as_deref().and_then(Instance::<Engine>::of);
+    let gone = match engine {
+        Some(engine) if key != 0 => engine.cancel_timer(py, Key::from_bits(key.wrapping_sub(1))),
+        _ => None,
+    };
+    cancel(py, this.object(), &this.0.handle)?;
+    drop(gone);
+    Ok(Ref::none())
+}
+
+/// The class `TimerHandle`.
+///
+/// # Errors
+/// When it cannot be made.
+pub(crate) fn timer_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let base = names::timer_handle_class(py).map_err(|raised| PyErr::from_value(raised.take().bind(py).to_owned()))?;
+    Builder::<TimerHandle>::new(c"A callback to be run at a moment, as asyncio.TimerHandle; made by the loop.")
+        .made_natively()
+        .plain(c"cancel", c"cancel($self)\n--\n\nKeeps the callback from running.", cancel_timer)
+        .plain(c"cancelled", c"cancelled($self)\n--\n\nTells whether it was cancelled.", |_, this| {
+            Ok(Ref::boolean(!this.0.handle.cancelled.is_empty()))
+        })
+        .plain(c"when", c"when($self)\n--\n\nThe moment, in seconds of the loop's clock.", |py, this| {
+            float(py, this.0.when.get())
+        })
+        .plain(c"_run", c"_run($self)\n--\n\nRuns the callback now.", |py, this| {
+            run(py, this.object(), &this.0.handle)?;
+            Ok(Ref::none())
+        })
+        .getter(c"_when", c"The moment, in seconds of the loop's clock.", |py, this| float(py, this.0.when.get()))
+        .getter(c"_scheduled", c"Whether the loop still keeps it.", |_, this| Ok(Ref::boolean(this.0.key.get() != 0)))
+        .getter(c"_cancelled", c"Whether it was cancelled.", |_, this| {
+            Ok(Ref::boolean(!this.0.handle.cancelled.is_empty()))
+        })
+        .getter(c"_args", c"The arguments.", |py, this| Ok(arguments(py, &this.0.handle)))
+        .getter(c"_repr", c"The repr, kept when cancelled in debug mode.", |_, this| Ok(this.0.handle.repr.share_or_none()))
+        .getter(c"_source_traceback", c"Where it was made, in debug mode.", |_, this| {
+            Ok(this.0.handle.source.share_or_none())
+        })
+        .create(py, Some(&base.bind(py)))
+}
