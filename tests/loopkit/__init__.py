@@ -1,0 +1,1 @@
+"""What the tests share: the loop under test, traces, leak checks, raw peers and child processes."""
