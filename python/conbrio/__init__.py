@@ -1,0 +1,35 @@
+"""asyncio's event loop in Rust: the names that people type.
+
+Everything here is defined elsewhere. Importing it changes nothing in asyncio; ``install()``
+does, and ``uninstall()`` undoes it.
+"""
+
+import sys
+
+from ._conbrio import Handle, TimerHandle, __version__, build_info
+from ._fallback import Future, Task
+from ._install import install, uninstall
+from ._loop import Loop, new_event_loop
+from ._runner import Runner, run
+
+__all__ = [
+    "Future",
+    "Handle",
+    "Loop",
+    "Runner",
+    "Task",
+    "TimerHandle",
+    "__version__",
+    "build_info",
+    "install",
+    "new_event_loop",
+    "run",
+    "uninstall",
+]
+
+if sys.version_info < (3, 16):
+    from ._install import EventLoopPolicy as EventLoopPolicy
+
+    __all__.insert(0, "EventLoopPolicy")
+
+del sys

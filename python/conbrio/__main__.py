@@ -1,0 +1,204 @@
+"""``python -m conbrio``: runs any program, unmodified, on our loop.
+
+The program sees its own ``sys.argv``, ``sys.path`` and ``__main__``, ends with its own status and
+shows its own tracebacks, as if the interpreter had started it. Does not know what it does.
+"""
+
+import functools
+import importlib.machinery
+import io
+import linecache
+import os
+import pkgutil
+import runpy
+import sys
+import types
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from ._conbrio import __version__
+from ._install import install
+
+USAGE = """\
+usage: python -m conbrio [--debug] program.py [argument ...]
+       python -m conbrio [--debug] -m module [argument ...]
+       python -m conbrio [--debug] -c code [argument ...]
+"""
+HELP = (
+    USAGE
+    + """
+Runs a Python program with conbrio as asyncio's event loop. What follows the program is its own.
+
+  program.py   a file, a folder or archive with a __main__.py, or - for standard input
+  -m module    a module or package, as `python -m module` runs it
+  -c code      the code itself
+  --debug      asyncio's debug mode (sets PYTHONASYNCIODEBUG=1)
+  --version    say which conbrio this is
+  -h, --help   say this
+"""
+)
+
+# The interpreter's own door for -m, folders and archives.
+as_main = runpy._run_module_as_main  # type: ignore[attr-defined]  # noqa: SLF001
+
+Hook = Callable[[type[BaseException], BaseException, types.TracebackType | None], Any]
+
+
+def main(argv: list[str]) -> None:
+    """Run the program that the arguments name; whatever it raises passes through.
+
+    Args:
+        argv: What follows ``python -m conbrio``.
+
+    Raises:
+        SystemExit: The program ended so, or the arguments name none (status 2).
+    """
+    rest = list(argv)
+    while rest and rest[0].startswith("-") and rest[0] != "-" and rest[0][:2] not in {"-c", "-m"}:
+        obey(rest.pop(0))
+    if not rest:
+        refuse("no program given")
+    install()
+    first = rest.pop(0)
+    if first[:2] in {"-c", "-m"} and first != "-":
+        word = first[2:] or (rest.pop(0) if rest else None)
+        if word is None:
+            refuse(f"Argument expected for the {first} option")
+        run_named = run_module if first.startswith("-m") else run_code
+        run_named(word, rest)
+    else:
+        run_path(first, rest)
+
+
+def obey(option: str) -> None:
+    """Do what an option before the program asks for."""
+    if option in {"-h", "--help"}:
+        sys.stdout.write(HELP)
+        sys.exit(0)
+    if option == "--version":
+        sys.stdout.write(f"conbrio {__version__}\n")
+        sys.exit(0)
+    if option != "--debug":
+        refuse(f"unknown option {option}")
+    os.environ["PYTHONASYNCIODEBUG"] = "1"
+
+
+def refuse(why: str) -> NoReturn:
+    """Say what is wrong with the arguments, and end with status 2 as the interpreter does."""
+    sys.stderr.write(f"{why}\n{USAGE}")
+    sys.exit(2)
+
+
+def run_module(name: str, arguments: list[str]) -> None:
+    """Run a module as ``python -m`` does; ``sys.path`` begins with the working folder already."""
+    sys.argv = ["-m", *arguments]
+    guarded(fresh_main(), lambda: as_main(name))
+
+
+def run_code(code: str, arguments: list[str]) -> None:
+    """Run code from the command line as ``python -c`` does."""
+    sys.argv = ["-c", *arguments]
+    begin_path("")
+    run_source(code, "<string>", fresh_main())
+
+
+def run_path(path: str, arguments: list[str]) -> None:
+    """Run a file, a folder, an archive or standard input as ``python path`` does."""
+    sys.argv = [path, *arguments]
+    if path == "-":
+        begin_path("")
+        run_source(sys.stdin.read(), "<stdin>", fresh_main())
+    elif (finder := pkgutil.get_importer(path)) is not None:
+        del finder
+        begin_path(path)
+        guarded(fresh_main(), lambda: as_main("__main__", alter_argv=False))
+    else:
+        run_file(path)
+
+
+def run_file(path: str) -> None:
+    """Run one file, source or compiled."""
+    whole = os.path.abspath(path)
+    try:
+        with io.open_code(whole) as file:
+            source = file.read()
+    except OSError as error:
+        sys.stderr.write(
+            f"{sys.executable}: can't open file {whole!r}: [Errno {error.errno}] {error.strerror}\n"
+        )
+        sys.exit(2)
+    begin_path(os.path.dirname(os.path.realpath(path)))
+    namespace = fresh_main()
+    namespace.update(__file__=whole, __cached__=None)
+    loader: importlib.machinery.SourceFileLoader | importlib.machinery.SourcelessFileLoader
+    if whole.endswith(".pyc"):
+        loader = importlib.machinery.SourcelessFileLoader("__main__", whole)
+    else:
+        loader = importlib.machinery.SourceFileLoader("__main__", whole)
+    namespace["__loader__"] = loader
+    if isinstance(loader, importlib.machinery.SourcelessFileLoader):
+        guarded(namespace, lambda: exec(loader.get_code("__main__") or "", namespace))  # noqa: S102
+    else:
+        run_source(source, whole, namespace)
+
+
+def run_source(source: str | bytes, name: str, namespace: dict[str, Any]) -> None:
+    """Compile and run source in the namespace of ``__main__``."""
+    if isinstance(source, str) and sys.version_info >= (3, 13):
+        # CPython: from 3.13 on tracebacks show lines of code that lies in no file.
+        linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    guarded(namespace, lambda: exec(compile(source, name, "exec", dont_inherit=True), namespace))  # noqa: S102
+
+
+def begin_path(entry: str) -> None:
+    """Let ``sys.path`` begin where the program's would; ``-P`` and ``-I`` want no such entry."""
+    if not sys.flags.safe_path:
+        sys.path[0] = entry
+
+
+def fresh_main() -> dict[str, Any]:
+    """Make an empty ``__main__`` module, so that pickles and child processes find the program's."""
+    module = types.ModuleType("__main__")
+    namespace = module.__dict__
+    namespace["__builtins__"] = sys.modules["builtins"]
+    # Kept, since this module's own names must outlive it as `__main__`.
+    namespace_keeper.append(sys.modules["__main__"])
+    sys.modules["__main__"] = module
+    return namespace
+
+
+namespace_keeper: list[types.ModuleType] = []
+
+
+def guarded(namespace: dict[str, Any], program: Callable[[], object]) -> None:
+    """Run the program; if it raises, its traceback will begin with its own first frame.
+
+    The exception still goes all the way up, so that the interpreter ends as it would: status,
+    signal, ``-i`` and ``sys.last_exc`` included.
+    """
+    try:
+        program()
+    except SystemExit:
+        raise
+    except BaseException:
+        sys.excepthook = functools.partial(show, sys.excepthook, namespace)
+        raise
+
+
+def show(
+    hook: Hook,
+    namespace: dict[str, Any],
+    kind: type[BaseException],
+    error: BaseException,
+    trace: types.TracebackType | None,
+) -> None:
+    """Hand an exception to the program's hook without the frames that led to the program."""
+    sys.excepthook = hook
+    own = trace
+    while own is not None and own.tb_frame.f_globals is not namespace:
+        own = own.tb_next
+    hook(kind, error.with_traceback(own), own)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

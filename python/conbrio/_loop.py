@@ -1,0 +1,268 @@
+"""The event loop: native where something runs per callback, task step or packet.
+
+``Loop`` puts the native loop before CPython's own one, so every verb that is not native is
+CPython's code: its words, its argument checks, its exceptions, on each version. What stands here
+is what these two need of each other. Does not know how the native half keeps its state.
+"""
+
+import asyncio
+import contextvars
+import functools
+import logging
+import socket
+import sys
+import warnings
+import weakref
+from asyncio import constants, coroutines, sslproto, unix_events
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ._conbrio import EventLoop, StreamTransport, resolve_literal, set_loop_class
+from ._serve import Listener
+
+if sys.version_info < (3, 14):
+    from ._registry import adopt
+
+if TYPE_CHECKING:
+    import ssl
+    from concurrent.futures import Executor
+
+__all__ = ["Loop", "new_event_loop"]
+
+# ruff: noqa: SLF001, PLR0913, PLR0917 - the names and shapes are those that CPython's half uses
+
+logger = logging.getLogger("asyncio")
+# A program that puts its own resolver in its place (gevent, tests) is asked for literals too.
+_getaddrinfo = socket.getaddrinfo
+
+
+class _WakeEnd:
+    """Stands where CPython keeps an end of its self-pipe: signal numbers may be written to it."""
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def fileno(self) -> int:
+        """Return the descriptor's number."""
+        return self._fd
+
+
+class Loop(EventLoop, unix_events._UnixSelectorEventLoop):
+    """An asyncio event loop whose turns, timers, tasks and streams are native.
+
+    Answers to ``asyncio.SelectorEventLoop`` and passes for one by ``isinstance``. Not
+    thread-safe, but for ``call_soon_threadsafe``, as every asyncio loop.
+
+    Args:
+        driver: How the system is asked what is ready: ``"epoll"``, ``"poll"``, or None for
+            the best there is.
+
+    Raises:
+        ValueError: No driver has this name.
+        OSError: The process has no descriptor left for the driver.
+    """
+
+    __module__ = "conbrio"
+
+    if TYPE_CHECKING:
+
+        def _ensure_fd_no_transport(self, fd: Any) -> None: ...
+
+    # CPython's loop sets these on each instance. Standing here they cost a new loop nothing.
+    _default_executor: "Executor | None" = None
+    _exception_handler = None
+    _asyncgens_shutdown_called = False
+    _executor_shutdown_called = False
+    _coroutine_origin_tracking_enabled = False
+    _coroutine_origin_tracking_saved_depth: int | None = None
+    _old_agen_hooks = None
+    _timer_cancelled_count = 0
+
+    def __init__(self, *, driver: str | None = None) -> None:
+        # `driver` was the affair of __new__. CPython's initialisers are not called: they would
+        # make a selector and a self-pipe that nobody uses.
+        del driver
+        self._asyncgens: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._signal_handlers: dict[int, asyncio.Handle] = {}
+        self._unix_server_sockets: dict[socket.socket, int] = {}
+        self._transports: weakref.WeakValueDictionary[int, asyncio.BaseTransport]
+        self._transports = weakref.WeakValueDictionary()
+        if coroutines._is_debug_mode():  # type: ignore[attr-defined]
+            self.set_debug(True)
+        if sys.version_info < (3, 14):
+            adopt()
+
+    # ---------------------------------------------------------------- what CPython's half asks
+
+    @functools.cached_property
+    def _watcher(self) -> Any:
+        """Who waits for child processes (3.14 and later), made when the first is."""
+        if unix_events.can_use_pidfd():  # type: ignore[attr-defined]
+            return unix_events._PidfdChildWatcher()  # type: ignore[attr-defined]
+        return unix_events._ThreadedChildWatcher()  # type: ignore[attr-defined]
+
+    @property
+    def _csock(self) -> _WakeEnd | None:
+        """Where signal numbers are written to, for ``add_signal_handler``."""
+        return None if self._closed else _WakeEnd(self._wake_fd)
+
+    @property
+    def _ssock(self) -> _WakeEnd | None:
+        """The other end, which is the same one here."""
+        return self._csock
+
+    @property
+    def _internal_fds(self) -> int:
+        """How many descriptors the loop has registered for itself."""
+        return 0 if self._closed else 1
+
+    # ---------------------------------------------------------------- its end
+
+    def close(self) -> None:
+        """Close the loop: drop what is pending, give descriptors back, dismiss the executor.
+
+        A closed loop runs nothing and cannot be opened again; closing it twice is harmless. As
+        ``asyncio.SelectorEventLoop.close``. Not thread-safe.
+
+        Raises:
+            RuntimeError: The loop is running.
+        """
+        if self.is_running():
+            raise RuntimeError("Cannot close a running event loop")
+        if self._closed:
+            return
+        if self._debug:
+            logger.debug("Close %r", self)
+        try:
+            # Order: before the descriptor is closed that Python writes signal numbers to, or a
+            # late signal would write into whoever gets its number next.
+            self._forget_signals()
+        finally:
+            self._close()
+            self._executor_shutdown_called = True
+            executor, self._default_executor = self._default_executor, None
+            if executor is not None:
+                executor.shutdown(wait=False)
+
+    def _forget_signals(self) -> None:
+        """Take every signal handler away, or say why that cannot be done any more."""
+        if not self._signal_handlers:
+            return
+        if not sys.is_finalizing():
+            for sig in list(self._signal_handlers):
+                self.remove_signal_handler(sig)
+            return
+        warnings.warn(
+            f"Closing the loop {self!r} "
+            f"on interpreter shutdown "
+            f"stage, skipping signal handlers removal",
+            ResourceWarning,
+            stacklevel=3,
+            source=self,
+        )
+        self._signal_handlers.clear()
+
+    # ---------------------------------------------------------------- names to addresses
+
+    async def getaddrinfo(
+        self,
+        host: bytes | str | None,
+        port: bytes | str | int | None,
+        *,
+        family: int = 0,
+        type: int = 0,  # noqa: A002 - asyncio's word
+        proto: int = 0,
+        flags: int = 0,
+    ) -> list[tuple[Any, ...]]:
+        """Return the addresses of a name, as ``socket.getaddrinfo`` does.
+
+        An address written in numbers is answered at once; a name is asked for in the default
+        executor. As ``asyncio.loop.getaddrinfo``. Not thread-safe.
+
+        Raises:
+            socket.gaierror: The name has no address of this kind.
+        """
+        if not self._debug and socket.getaddrinfo is _getaddrinfo:
+            known = resolve_literal(host, port, family, type, proto, flags)
+            if known is not None:
+                return known
+        return await super().getaddrinfo(
+            host, port, family=family, type=type, proto=proto, flags=flags
+        )
+
+    # ---------------------------------------------------------------- streams
+
+    def _make_socket_transport(
+        self,
+        sock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        waiter: "asyncio.Future[None] | None" = None,
+        *,
+        extra: dict[str, Any] | None = None,
+        server: Any = None,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Transport:
+        """Make the transport of a connected socket; ``waiter`` hears that it has begun."""
+        self._ensure_fd_no_transport(sock)
+        return StreamTransport(self, sock, protocol, waiter, extra, server, context)
+
+    def _make_ssl_transport(
+        self,
+        rawsock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        sslcontext: "ssl.SSLContext",
+        waiter: "asyncio.Future[None] | None" = None,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        extra: dict[str, Any] | None = None,
+        server: Any = None,
+        ssl_handshake_timeout: Any = constants.SSL_HANDSHAKE_TIMEOUT,
+        ssl_shutdown_timeout: Any = constants.SSL_SHUTDOWN_TIMEOUT,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Transport:
+        """Make a TLS transport: CPython's own TLS protocol over a stream transport."""
+        self._ensure_fd_no_transport(rawsock)
+        tls = sslproto.SSLProtocol(
+            self,
+            protocol,
+            sslcontext,
+            waiter,  # type: ignore[arg-type]  # CPython's own default is None
+            server_side,
+            server_hostname,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+        )
+        StreamTransport(self, rawsock, tls, None, extra, server, context)
+        return tls._app_transport
+
+    def _start_serving(
+        self,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        sock: socket.socket,
+        sslcontext: "ssl.SSLContext | None" = None,
+        server: Any = None,
+        backlog: int = 100,
+        ssl_handshake_timeout: Any = constants.SSL_HANDSHAKE_TIMEOUT,
+        ssl_shutdown_timeout: Any = constants.SSL_SHUTDOWN_TIMEOUT,
+        context: contextvars.Context | None = None,
+    ) -> None:
+        """Begin to accept connections on a listening socket."""
+        timeouts = ssl_handshake_timeout, ssl_shutdown_timeout
+        Listener(self, protocol_factory, sock, sslcontext, server, backlog, timeouts, context).arm()
+
+
+def new_event_loop() -> Loop:
+    """Return a new loop, which nobody runs yet.
+
+    Fits wherever asyncio takes a loop factory. As ``asyncio.new_event_loop``. Thread-safe.
+
+    Raises:
+        OSError: The process has no descriptor left for it.
+    """
+    return Loop()
+
+
+set_loop_class(Loop)

@@ -1,0 +1,55 @@
+"""Runs a coroutine from synchronous code, on a loop of ours that is made and closed for it.
+
+Does not know what ``install()`` did: a loop of ours is used either way.
+"""
+
+import asyncio
+from asyncio.events import _get_running_loop
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from ._loop import new_event_loop
+
+__all__ = ["Runner", "run"]
+
+T = TypeVar("T")
+
+
+class Runner(asyncio.Runner):  # type: ignore[misc]  # final by its documentation only
+    """``asyncio.Runner`` whose loop is a ``conbrio.Loop``.
+
+    Args:
+        debug: True or False sets the loop's debug mode, None leaves it as Python was started.
+        loop_factory: Makes another loop instead; None means ours.
+    """
+
+    __module__ = "conbrio"
+
+    def __init__(
+        self,
+        *,
+        debug: bool | None = None,
+        loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+    ) -> None:
+        super().__init__(debug=debug, loop_factory=loop_factory or new_event_loop)
+
+
+def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
+    """Run a coroutine to its end on a new loop of ours, and return its result.
+
+    Afterwards tasks that are left are cancelled, asynchronous generators finalised, the default
+    executor joined and the loop closed. As ``asyncio.run``, with its checks and messages.
+
+    Args:
+        main: The coroutine; from 3.14 on any awaitable.
+        debug: True or False sets the loop's debug mode, None leaves it as Python was started.
+
+    Raises:
+        RuntimeError: A loop is running in this thread.
+        BaseException: Whatever ``main`` raises.
+    """
+    if _get_running_loop() is not None:
+        # CPython: `asyncio.run` says it in these words before it looks at `main`.
+        raise RuntimeError("asyncio.run() cannot be called from a running event loop")
+    with Runner(debug=debug) as runner:
+        return runner.run(main)

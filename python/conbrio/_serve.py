@@ -1,0 +1,164 @@
+"""Connections that come in: accepted in batches, each given a protocol and a transport.
+
+Runs once per connection. Does not know how bytes move, nor what a server counts: the
+transport tells its server when it comes and goes.
+"""
+
+import asyncio
+import contextvars
+import errno
+import logging
+import socket
+import sys
+from asyncio import constants, trsock
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import ssl
+
+    from ._loop import Loop
+
+__all__ = ["Listener"]
+
+# ruff: noqa: SLF001, PLR0913, PLR0917 - it works with loop methods that CPython names and shapes
+
+# What accept() answers when the process or the system has nothing left to make a socket of.
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+logger = logging.getLogger("asyncio")
+
+
+class Listener:
+    """A listening socket, and what becomes of those who knock.
+
+    Args:
+        loop: Who watches the socket; everything here happens on its thread.
+        protocol_factory: Called with nothing for each connection.
+        sock: The listening socket, non-blocking.
+        sslcontext: A context makes each connection a TLS one; None leaves it plain.
+        server: What each transport is attached to, or None.
+        backlog: Most connections accepted in one turn, less one.
+        timeouts: Seconds for the TLS handshake and for the TLS shutdown.
+        context: What each connection's context is a copy of; None for the current one.
+    """
+
+    def __init__(
+        self,
+        loop: "Loop",
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        sock: socket.socket,
+        sslcontext: "ssl.SSLContext | None",
+        server: Any,
+        backlog: int,
+        timeouts: tuple[float | None, float | None],
+        context: contextvars.Context | None,
+    ) -> None:
+        self._loop = loop
+        self._protocol_factory = protocol_factory
+        self._sock = sock
+        self._sslcontext = sslcontext
+        self._server = server
+        self._backlog = backlog
+        self._timeouts = timeouts
+        self._context = context
+
+    def arm(self) -> None:
+        """Begin to accept; a socket that was closed meanwhile is left alone."""
+        fd = self._sock.fileno()
+        if fd != -1 and not self._loop.is_closed():
+            self._loop._add_reader(fd, self._accept_batch)
+
+    def _accept_batch(self) -> None:
+        """Accept whoever waits, as CPython's ``_accept_connection`` does.
+
+        One more than the backlog is asked for, so that a burst which fills it is seen to end.
+        """
+        for _ in range(self._backlog + 1):
+            try:
+                conn, address = self._sock.accept()
+                if self._loop._debug:
+                    logger.debug("%r got a new connection from %r: %r", self._server, address, conn)
+                conn.setblocking(False)
+            except ConnectionAbortedError:
+                continue  # gone before it was accepted
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                if error.errno not in EXHAUSTED:
+                    raise
+                self._rest(error)
+                return
+            self._greet(conn, address)
+
+    def _rest(self, error: OSError) -> None:
+        """Report that nothing is left to make sockets of, and stop accepting for a second.
+
+        Linux goes on saying that the socket is readable, so the loop would spin otherwise.
+        """
+        self._loop.call_exception_handler(
+            {
+                "message": "socket.accept() out of system resource",
+                "exception": error,
+                "socket": trsock.TransportSocket(self._sock),
+            }
+        )
+        self._loop._remove_reader(self._sock.fileno())
+        self._loop.call_later(constants.ACCEPT_RETRY_DELAY, self.arm)
+
+    def _greet(self, conn: socket.socket, address: Any) -> None:
+        """Give a connection its protocol and transport, in a context of its own."""
+        given = None if self._context is None else self._context.copy()
+        if self._sslcontext:
+            self._greet_tls(conn, address, given)
+        else:
+            context = contextvars.copy_context() if given is None else given
+            context.run(self._greet_plain, conn, address, given)
+
+    def _greet_tls(
+        self, conn: socket.socket, address: Any, context: contextvars.Context | None
+    ) -> None:
+        """Let a task of its own wait for the handshake: CPython's ``_accept_connection2``."""
+        # CPython: both take a context from 3.15 on; a task factory may know of none before.
+        passed = {"context": context} if sys.version_info >= (3, 15) else {}
+        handshake, shutdown = self._timeouts
+        greeting = self._loop._accept_connection2(  # type: ignore[attr-defined]
+            self._protocol_factory,
+            conn,
+            {"peername": address},
+            self._sslcontext,
+            self._server,
+            handshake,
+            shutdown,
+            **passed,
+        )
+        _ = self._loop.create_task(greeting, **passed)  # errors are its own affair, as CPython's
+
+    def _greet_plain(
+        self, conn: socket.socket, address: Any, context: contextvars.Context | None
+    ) -> None:
+        """Connect protocol and transport; what goes wrong is told in debug mode, as by CPython."""
+        protocol = None
+        try:
+            protocol = self._protocol_factory()
+            self._loop._make_socket_transport(
+                conn, protocol, extra={"peername": address}, server=self._server, context=context
+            )
+        except (SystemExit, KeyboardInterrupt):
+            conn.close()
+            raise
+        except BaseException as error:  # noqa: BLE001 - CPython's loop outlives any of them here
+            conn.close()
+            self._complain(error, protocol)
+
+    def _complain(self, error: BaseException, protocol: asyncio.BaseProtocol | None) -> None:
+        """Report a connection that could not be made, in debug mode."""
+        if not self._loop._debug:
+            return
+        report: dict[str, Any] = {
+            "message": "Error on transport creation for incoming connection",
+            "exception": error,
+        }
+        if protocol is not None:
+            report["protocol"] = protocol
+        self._loop.call_exception_handler(report)
