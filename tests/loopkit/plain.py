@@ -3,6 +3,7 @@
 import re
 
 ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
+TASK = re.compile(r"Task-\d+")
 LINE = re.compile(r"(\.py[\"']?(?:, line |:))\d+")
 
 
@@ -11,7 +12,7 @@ def plain(value: object) -> object:
     if isinstance(value, BaseException):
         return type(value).__name__, plain(value.args)
     if isinstance(value, str):
-        return LINE.sub(r"\1N", ADDRESS.sub("0x", value))
+        return TASK.sub("Task-N", LINE.sub(r"\1N", ADDRESS.sub("0x", value)))
     if isinstance(value, dict):
         return {plain(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
