@@ -4,8 +4,8 @@ The program sees its own ``sys.argv``, ``sys.path`` and ``__main__``, ends with 
 shows its own tracebacks, as if the interpreter had started it. Does not know what it does.
 """
 
+import builtins
 import functools
-import importlib.machinery
 import io
 import linecache
 import os
@@ -14,6 +14,7 @@ import runpy
 import sys
 import types
 from collections.abc import Callable
+from importlib import machinery
 from typing import Any, NoReturn
 
 from ._conbrio import __version__
@@ -40,6 +41,9 @@ Runs a Python program with conbrio as asyncio's event loop. What follows the pro
 
 # The interpreter's own door for -m, folders and archives.
 as_main = runpy._run_module_as_main  # type: ignore[attr-defined]  # noqa: SLF001
+
+# Modules that were `__main__`: kept, since this one's names must outlive its place.
+replaced: list[types.ModuleType] = []
 
 Hook = Callable[[type[BaseException], BaseException, types.TracebackType | None], Any]
 
@@ -92,7 +96,8 @@ def refuse(why: str) -> NoReturn:
 def run_module(name: str, arguments: list[str]) -> None:
     """Run a module as ``python -m`` does; ``sys.path`` begins with the working folder already."""
     sys.argv = ["-m", *arguments]
-    guarded(fresh_main(), lambda: as_main(name))
+    fresh_main()
+    guarded(lambda: as_main(name))
 
 
 def run_code(code: str, arguments: list[str]) -> None:
@@ -107,11 +112,11 @@ def run_path(path: str, arguments: list[str]) -> None:
     sys.argv = [path, *arguments]
     if path == "-":
         begin_path("")
-        run_source(sys.stdin.read(), "<stdin>", fresh_main())
-    elif (finder := pkgutil.get_importer(path)) is not None:
-        del finder
-        begin_path(path)
-        guarded(fresh_main(), lambda: as_main("__main__", alter_argv=False))
+        run_source(sys.stdin.buffer.read(), "<stdin>", fresh_main(__file__="<stdin>"))
+    elif pkgutil.get_importer(path) is not None:
+        begin_path(os.path.abspath(path))
+        fresh_main()
+        guarded(lambda: as_main("__main__", alter_argv=False))
     else:
         run_file(path)
 
@@ -128,18 +133,13 @@ def run_file(path: str) -> None:
         )
         sys.exit(2)
     begin_path(os.path.dirname(os.path.realpath(path)))
-    namespace = fresh_main()
-    namespace.update(__file__=whole, __cached__=None)
-    loader: importlib.machinery.SourceFileLoader | importlib.machinery.SourcelessFileLoader
     if whole.endswith(".pyc"):
-        loader = importlib.machinery.SourcelessFileLoader("__main__", whole)
+        compiled = machinery.SourcelessFileLoader("__main__", whole)
+        namespace = fresh_main(__file__=whole, __loader__=compiled)
+        guarded(lambda: exec(compiled.get_code("__main__") or "", namespace))  # noqa: S102
     else:
-        loader = importlib.machinery.SourceFileLoader("__main__", whole)
-    namespace["__loader__"] = loader
-    if isinstance(loader, importlib.machinery.SourcelessFileLoader):
-        guarded(namespace, lambda: exec(loader.get_code("__main__") or "", namespace))  # noqa: S102
-    else:
-        run_source(source, whole, namespace)
+        loader = machinery.SourceFileLoader("__main__", whole)
+        run_source(source, whole, fresh_main(__file__=whole, __loader__=loader))
 
 
 def run_source(source: str | bytes, name: str, namespace: dict[str, Any]) -> None:
@@ -147,7 +147,7 @@ def run_source(source: str | bytes, name: str, namespace: dict[str, Any]) -> Non
     if isinstance(source, str) and sys.version_info >= (3, 13):
         # CPython: from 3.13 on tracebacks show lines of code that lies in no file.
         linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-    guarded(namespace, lambda: exec(compile(source, name, "exec", dont_inherit=True), namespace))  # noqa: S102
+    guarded(lambda: exec(compile(source, name, "exec", dont_inherit=True), namespace))  # noqa: S102
 
 
 def begin_path(entry: str) -> None:
@@ -156,21 +156,20 @@ def begin_path(entry: str) -> None:
         sys.path[0] = entry
 
 
-def fresh_main() -> dict[str, Any]:
+def fresh_main(**names: Any) -> dict[str, Any]:
     """Make an empty ``__main__`` module, so that pickles and child processes find the program's."""
     module = types.ModuleType("__main__")
     namespace = module.__dict__
-    namespace["__builtins__"] = sys.modules["builtins"]
-    # Kept, since this module's own names must outlive it as `__main__`.
-    namespace_keeper.append(sys.modules["__main__"])
+    namespace.update(__builtins__=builtins, __loader__=machinery.BuiltinImporter)
+    if "__file__" in names and sys.version_info < (3, 15):
+        namespace["__cached__"] = None
+    namespace.update(names)
+    replaced.append(sys.modules["__main__"])
     sys.modules["__main__"] = module
     return namespace
 
 
-namespace_keeper: list[types.ModuleType] = []
-
-
-def guarded(namespace: dict[str, Any], program: Callable[[], object]) -> None:
+def guarded(program: Callable[[], object]) -> None:
     """Run the program; if it raises, its traceback will begin with its own first frame.
 
     The exception still goes all the way up, so that the interpreter ends as it would: status,
@@ -181,22 +180,23 @@ def guarded(namespace: dict[str, Any], program: Callable[[], object]) -> None:
     except SystemExit:
         raise
     except BaseException:
-        sys.excepthook = functools.partial(show, sys.excepthook, namespace)
+        sys.excepthook = functools.partial(show, sys.excepthook)
         raise
 
 
 def show(
     hook: Hook,
-    namespace: dict[str, Any],
     kind: type[BaseException],
     error: BaseException,
     trace: types.TracebackType | None,
 ) -> None:
     """Hand an exception to the program's hook without the frames that led to the program."""
     sys.excepthook = hook
-    own = trace
-    while own is not None and own.tb_frame.f_globals is not namespace:
-        own = own.tb_next
+    own = step = trace
+    while step is not None:
+        if step.tb_frame.f_globals is globals():
+            own = step.tb_next
+        step = step.tb_next
     hook(kind, error.with_traceback(own), own)
 
 
