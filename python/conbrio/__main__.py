@@ -129,7 +129,7 @@ def run_file(path: str) -> None:
             source = file.read()
     except OSError as error:
         sys.stderr.write(
-            f"{sys.executable}: can't open file {whole!r}: [Errno {error.errno}] {error.strerror}\n"
+            f"{sys.orig_argv[0]}: can't open file {whole!r}: [Errno {error.errno}] {error.strerror}\n"
         )
         sys.exit(2)
     begin_path(os.path.dirname(os.path.realpath(path)))
