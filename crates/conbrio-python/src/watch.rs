@@ -1,0 +1,184 @@
+//! Watching descriptors: add_reader, add_writer and their removal, and the check that no transport uses them.
+//!
+//! Its own room because what counts as a descriptor is a rule of CPython's (`selectors._fileobj_to_fd`,
+//! `_ensure_fd_no_transport`). It does not know what a transport is: the loop's own table says which descriptors have one.
+
+use std::os::fd::RawFd;
+
+use conbrio_core::sources::Side;
+use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyInt;
+
+use crate::engine::Engine;
+use crate::ffi::{Args, Builder, Instance, Object, Outcome, Own, Raised, Ref, attribute_if_any, call_method, is_true, object};
+use crate::handle::{self, Handle};
+use crate::names;
+use crate::runnable::Runnable;
+
+/// Adds the methods that watch descriptors to the loop's class.
+pub(crate) fn methods(builder: Builder<Engine>) -> Builder<Engine> {
+    checked_methods(unchecked_methods(builder))
+}
+
+fn checked_methods(builder: Builder<Engine>) -> Builder<Engine> {
+    builder
+        .method(
+            c"add_reader",
+            c"add_reader($self, fd, callback, *args)\n--\n\nCalls callback(*args) whenever fd is readable.",
+            |py, this, args| add_checked(py, this, args, Side::Reader),
+        )
+        .method(
+            c"add_writer",
+            c"add_writer($self, fd, callback, *args)\n--\n\nCalls callback(*args) whenever fd is writable.",
+            |py, this, args| add_checked(py, this, args, Side::Writer),
+        )
+        .one(
+            c"remove_reader",
+            c"remove_reader($self, fd, /)\n--\n\nForgets the reader of fd; tells whether there was one.",
+            |py, this, fd| remove_checked(py, this, fd, Side::Reader),
+        )
+        .one(
+            c"remove_writer",
+            c"remove_writer($self, fd, /)\n--\n\nForgets the writer of fd; tells whether there was one.",
+            |py, this, fd| remove_checked(py, this, fd, Side::Writer),
+        )
+}
+
+fn unchecked_methods(builder: Builder<Engine>) -> Builder<Engine> {
+    builder
+        .method(
+            c"_add_reader",
+            c"_add_reader($self, fd, callback, *args)\n--\n\nAs add_reader, for transports; returns the handle.",
+            |py, this, args| add(py, this, args, Side::Reader),
+        )
+        .method(
+            c"_add_writer",
+            c"_add_writer($self, fd, callback, *args)\n--\n\nAs add_writer, for transports; returns the handle.",
+            |py, this, args| add(py, this, args, Side::Writer),
+        )
+        .one(
+            c"_remove_reader",
+            c"_remove_reader($self, fd, /)\n--\n\nAs remove_reader, for transports.",
+            |py, this, fd| remove(py, this, fd, Side::Reader),
+        )
+        .one(
+            c"_remove_writer",
+            c"_remove_writer($self, fd, /)\n--\n\nAs remove_writer, for transports.",
+            |py, this, fd| remove(py, this, fd, Side::Writer),
+        )
+        .one(
+            c"_ensure_fd_no_transport",
+            c"_ensure_fd_no_transport($self, fd, /)\n--\n\nRefuses when a transport that is open uses fd.",
+            |py, this, fd| {
+                ensure_no_transport(py, this, fd)?;
+                Ok(Ref::none())
+            },
+        )
+}
+
+fn add_checked(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>, side: Side) -> Outcome<Ref> {
+    if let Some(fd) = args.positional().first() {
+        ensure_no_transport(py, this, fd)?;
+    }
+    add(py, this, args, side)?;
+    Ok(Ref::none())
+}
+
+fn remove_checked(py: Python<'_>, this: &Instance<Engine>, fd: &Object, side: Side) -> Outcome<Ref> {
+    ensure_no_transport(py, this, fd)?;
+    remove(py, this, fd, side)
+}
+
+fn add(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>, side: Side) -> Outcome<Ref> {
+    let [fd, callback, rest @ ..] = args.positional() else { return Err(missing(side, args.positional().len())) };
+    this.check_closed()?;
+    // CPython: takes a context from 3.15 on.
+    let context = args.keyword(names::context(py));
+    let handle = handle::new(py, this, callback, rest, context)?;
+    let fd = descriptor(py, fd)?;
+    let old = this.watch(py, fd, side, handle::runnable(&handle))?;
+    cancel(py, old)?;
+    Ok(handle.erase())
+}
+
+fn remove(py: Python<'_>, this: &Instance<Engine>, fd: &Object, side: Side) -> Outcome<Ref> {
+    if this.closed.get() {
+        return Ok(Ref::boolean(false));
+    }
+    let gone = this.unwatch(py, descriptor(py, fd)?, side);
+    let found = gone.is_some();
+    cancel(py, gone)?;
+    Ok(Ref::boolean(found))
+}
+
+/// Cancels the handle that heard a descriptor, so that an event already on its way does not run it.
+fn cancel(py: Python<'_>, gone: Option<Runnable>) -> Outcome<()> {
+    match gone.map(|gone| Own::<Handle>::of(gone.object().share())) {
+        Some(Ok(handle)) => handle::cancel(py, handle.object(), handle.fields()),
+        _ => Ok(()),
+    }
+}
+
+/// The number of a descriptor, or of an object that has one.
+///
+/// # Errors
+/// `ValueError` in the words of CPython's `selectors`.
+pub(crate) fn descriptor(py: Python<'_>, file: &Object) -> Outcome<RawFd> {
+    let fd = number(py, file)?;
+    if fd < 0 {
+        return Err(PyValueError::new_err(format!("Invalid file descriptor: {fd}")).into());
+    }
+    Ok(fd)
+}
+
+/// The number without a look at its sign.
+fn number(py: Python<'_>, file: &Object) -> Outcome<RawFd> {
+    let file = file.bind(py);
+    if file.is_instance_of::<PyInt>() {
+        return Ok(file.extract()?);
+    }
+    let asked = || file.call_method0(names::fileno(py))?.call_method0(pyo3::intern!(py, "__int__"))?.extract::<RawFd>();
+    asked().map_err(|error| {
+        let known = error.is_instance_of::<PyAttributeError>(py)
+            || error.is_instance_of::<PyTypeError>(py)
+            || error.is_instance_of::<PyValueError>(py);
+        if !known {
+            return error.into();
+        }
+        let text = file.repr().map_or_else(|_| "<unprintable>".to_owned(), |text| text.to_string());
+        PyValueError::new_err(format!("Invalid file object: {text}")).into()
+    })
+}
+
+/// Refuses when a transport that is not closing uses the descriptor.
+///
+/// # Errors
+/// `RuntimeError` with CPython's words, `ValueError` for what is no descriptor.
+pub(crate) fn ensure_no_transport(py: Python<'_>, this: &Instance<Engine>, file: &Object) -> Outcome<()> {
+    let fd = number(py, file)?;
+    let Some(transports) = attribute_if_any(py, this.object(), names::transports(py))? else { return Ok(()) };
+    let Ok(fd) = fd.into_pyobject(py);
+    let transport = call_method(py, &transports, names::get(py), &[object(&fd)])?;
+    if transport.is_none() || !is_true(py, &transport)? {
+        return Ok(());
+    }
+    if is_true(py, &*call_method(py, &transport, names::is_closing(py), &[])?)? {
+        return Ok(());
+    }
+    let (file, transport) = (file.bind(py).repr()?, transport.bind(py).repr()?);
+    Err(PyRuntimeError::new_err(format!("File descriptor {file} is used by transport {transport}")).into())
+}
+
+#[cold]
+fn missing(side: Side, given: usize) -> Raised {
+    let function = match side {
+        Side::Reader => "add_reader",
+        Side::Writer => "add_writer",
+    };
+    let (count, names) = match given {
+        0 => ("2 required positional arguments", "'fd' and 'callback'"),
+        _ => ("1 required positional argument", "'callback'"),
+    };
+    PyTypeError::new_err(format!("{function}() missing {count}: {names}")).into()
+}
