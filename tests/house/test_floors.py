@@ -25,12 +25,13 @@ FLOORS: dict[str, list[str]] = {
     ],
     "conbrio-tls": ["openssl", "machine", "lib"],
     "conbrio-python": [
-        "ffi names",
-        "runnable selector",
+        "ffi",
+        "names",
+        "report runnable selector",
         "engine",
-        "report",
-        "future handle protocol",
-        "task watch jobs signals",
+        "handle protocol",
+        "future watch",
+        "task jobs signals",
         "transport sock files sync",
         "server streams tls process",
         "gevent monitor",
@@ -39,7 +40,7 @@ FLOORS: dict[str, list[str]] = {
     ],
     "conbrio": [
         "_conbrio",
-        "_connect _serve _datagram _spawn _sendfile",
+        "_connect _serve _datagram _spawn _sendfile _fallback _registry",
         "_loop",
         "_runner _install",
         "gevent pool files selector bridge monitor ipython testing",
@@ -120,7 +121,8 @@ def rooms_used_by_rust(source: Source) -> set[str]:
     used = names_after(r"\bcrate::", code)
     if len(source.within) == 1 or source.within[1:] == ("mod.rs",):
         used |= names_after(r"(?<!::)\bsuper::", code.partition("#[cfg(test)]")[0])
-    return used - {"", "self", source.room}
+    own = set(re.findall(r"\bfn\s+(\w+)", code)) if source.room == "lib" else set()
+    return used - own - {"", "self", source.room}
 
 
 def rust_functions(code: str) -> Iterator[tuple[str, int]]:
