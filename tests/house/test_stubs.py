@@ -42,3 +42,26 @@ def test_a_stub_that_lies_is_found(tmp_path: pathlib.Path) -> None:
     done = stubtest("planted", folder=tmp_path)
     assert done.returncode != 0
     assert "planted.f" in done.stdout
+
+
+TYPING = sorted((pathlib.Path(__file__).resolve().parents[1] / "typing").glob("*.py"))
+
+
+def mypy(path: pathlib.Path, folder: pathlib.Path) -> subprocess.CompletedProcess[str]:
+    """Runs mypy in strict mode over one file."""
+    argv = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(folder), str(path)]
+    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("path", TYPING, ids=lambda path: path.stem)
+def test_a_checker_sees_the_types_we_mean(path: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    pytest.importorskip("conbrio")
+    done = mypy(path, tmp_path)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.timeout(300)
+def test_a_wrong_type_is_found(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "wrong.py").write_text("from typing import assert_type\nassert_type(1, str)\n")
+    assert mypy(tmp_path / "wrong.py", tmp_path).returncode != 0
