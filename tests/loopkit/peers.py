@@ -3,9 +3,12 @@
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
+
+Pair = tuple[socket.socket, socket.socket]
 
 
-def tcp_pair() -> tuple[socket.socket, socket.socket]:
+def tcp_pair() -> Pair:
     """Return two connected TCP sockets, neither of which blocks."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         near = socket.create_connection(listener.getsockname())
@@ -16,7 +19,7 @@ def tcp_pair() -> tuple[socket.socket, socket.socket]:
     return near, far
 
 
-def unix_pair() -> tuple[socket.socket, socket.socket]:
+def unix_pair() -> Pair:
     """Return two connected Unix sockets, neither of which blocks."""
     near, far = socket.socketpair()
     near.setblocking(False)
@@ -136,3 +139,21 @@ class BufferedRecorder(asyncio.BufferedProtocol):
         self.lost.set_result(exc)
 
     received = Recorder.received
+
+
+async def connected(
+    make: Callable[[], Recorder] = Recorder, pair: Callable[[], Pair] = tcp_pair
+) -> tuple[asyncio.Transport, Recorder, socket.socket]:
+    """Return a transport, its protocol and the plain socket at the other end."""
+    near, far = pair()
+    transport, protocol = await asyncio.get_running_loop().create_connection(make, sock=near)
+    return transport, protocol, far
+
+
+async def finish(
+    transport: asyncio.Transport, protocol: Recorder, far: socket.socket
+) -> None:
+    """End a connection made by ``connected``."""
+    transport.abort()
+    await protocol.lost
+    far.close()

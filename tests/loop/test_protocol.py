@@ -1,0 +1,304 @@
+"""How a transport calls its protocol: pauses, limits, buffers, contexts, and another protocol."""
+
+import asyncio
+import contextvars
+import gc
+import os
+import weakref
+
+import pytest
+
+from loopkit import peers
+from loopkit.peers import BufferedRecorder, Recorder, connected, finish
+
+
+def both_pairs(function):
+    """Run a test on TCP and on Unix sockets."""
+    return pytest.mark.parametrize("pair", [peers.tcp_pair, peers.unix_pair])(function)
+
+
+def test_pause_and_resume_reading(run):
+    async def main():
+        transport, protocol, far = await connected()
+        transport.pause_reading()
+        transport.pause_reading()
+        assert transport.is_reading() is False
+        far.send(b"hello")
+        await asyncio.sleep(0.01)
+        assert protocol.data == b""
+        transport.resume_reading()
+        transport.resume_reading()
+        assert transport.is_reading() is True
+        assert await protocol.received(5) == b"hello"
+        transport.close()
+        assert transport.is_reading() is False
+        transport.pause_reading()
+        transport.resume_reading()
+        assert transport.is_reading() is False
+        await protocol.lost
+        far.close()
+
+    run(main())
+
+
+def test_pause_reading_in_connection_made(run):
+    class Paused(Recorder):
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            transport.pause_reading()
+
+    async def main():
+        near, far = peers.tcp_pair()
+        far.send(b"early")
+        transport, protocol = await asyncio.get_running_loop().create_connection(Paused, sock=near)
+        await asyncio.sleep(0.01)
+        assert protocol.data == b""
+        assert not transport.is_reading()
+        transport.resume_reading()
+        assert await protocol.received(5) == b"early"
+        await finish(transport, protocol, far)
+
+    run(main())
+
+
+def test_pause_reading_in_data_received_holds_back_the_rest(run):
+    async def main():
+        class Pausing(Recorder):
+            def data_received(self, data):
+                super().data_received(data)
+                self.transport.pause_reading()
+
+        loop = asyncio.get_running_loop()
+        transport, protocol, far = await connected(Pausing)
+        far.send(b"one")
+        assert await protocol.received(3) == b"one"
+        far.send(b"two")
+        await asyncio.sleep(0.01)
+        assert protocol.data == b"one"
+        loop.call_soon(transport.resume_reading)
+        assert await protocol.received(6) == b"onetwo"
+        await finish(transport, protocol, far)
+
+    run(main())
+
+
+def test_set_protocol(run):
+    async def main():
+        transport, first, far = await connected()
+        second = Recorder()
+        far.send(b"one")
+        await first.received(3)
+        transport.set_protocol(second)
+        assert transport.get_protocol() is second
+        far.send(b"two")
+        await second.received(3)
+        far.close()
+        await second.lost
+        return first.calls, second.calls
+
+    assert run(main()) == (["made", "data"], ["data", "eof", ("lost", None)])
+
+
+@both_pairs
+@pytest.mark.parametrize("size", [1, 7, 64, 100_000])
+def test_buffered_protocol(run, pair, size):
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, protocol, far = await connected(lambda: BufferedRecorder(size), pair)
+        data = os.urandom(5000)
+        await loop.sock_sendall(far, data)
+        assert await protocol.received(5000) == data
+        far.close()
+        await protocol.lost
+        assert protocol.calls[-2:] == ["eof", ("lost", None)]
+        return all(call == "get" for call in protocol.calls[1:-2:2])
+
+    assert run(main())
+
+
+def test_from_plain_to_buffered_protocol_and_back(run):
+    async def main():
+        transport, plain, far = await connected()
+        buffered = BufferedRecorder()
+        transport.set_protocol(buffered)
+        far.send(b"buffered")
+        assert await buffered.received(8) == b"buffered"
+        transport.set_protocol(plain)
+        far.send(b"plain")
+        assert await plain.received(5) == b"plain"
+        await finish(transport, plain, far)
+
+    run(main())
+
+
+def test_protocols_run_in_the_context_of_their_making(run):
+    variable = contextvars.ContextVar("variable", default="outside")
+
+    async def main():
+        heard = []
+
+        class Looking(Recorder):
+            def data_received(self, data):
+                heard.append(variable.get())
+                super().data_received(data)
+
+            def connection_lost(self, exc):
+                heard.append(variable.get())
+                super().connection_lost(exc)
+
+        variable.set("maker")
+        transport, protocol, far = await connected(Looking)
+        variable.set("later")
+        far.send(b"x")
+        await protocol.received(1)
+        transport.close()
+        await protocol.lost
+        far.close()
+        return heard
+
+    assert run(main()) == ["maker", "later"]
+
+
+def test_a_closed_transport_frees_its_protocol(run):
+    async def main():
+        transport, protocol, far = await connected()
+        seen = weakref.ref(protocol)
+        transport.close()
+        await protocol.lost
+        protocol.transport = None
+        del protocol
+        far.close()
+        await asyncio.sleep(0)
+        gc.collect()
+        return seen() is None
+
+    assert run(main())
+
+
+def test_write_limits(run):
+    async def main():
+        transport, protocol, far = await connected()
+        assert transport.get_write_buffer_limits() == (16384, 65536)
+        assert transport.get_write_buffer_size() == 0
+        transport.set_write_buffer_limits(high=100)
+        assert transport.get_write_buffer_limits() == (25, 100)
+        transport.set_write_buffer_limits(low=10)
+        assert transport.get_write_buffer_limits() == (10, 40)
+        transport.set_write_buffer_limits(high=0)
+        assert transport.get_write_buffer_limits() == (0, 0)
+        transport.set_write_buffer_limits()
+        assert transport.get_write_buffer_limits() == (16384, 65536)
+        for high, low in ((5, 6), (-1, None), (5, -1)):
+            with pytest.raises(ValueError, match=r"high \(.*\) must be >= low \(.*\) must be >= 0"):
+                transport.set_write_buffer_limits(high=high, low=low)
+        await finish(transport, protocol, far)
+
+    run(main())
+
+
+def test_pause_and_resume_writing(run):
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, protocol, far = await connected()
+        transport.set_write_buffer_limits(high=100_000, low=1000)
+        while "pause" not in protocol.calls:
+            transport.write(b"x" * 65536)
+        assert transport.get_write_buffer_size() > 100_000
+        total = transport.get_write_buffer_size()
+        assert protocol.calls == ["made", "pause"]
+        heard = 0
+        while "resume" not in protocol.calls:
+            heard += len(await loop.sock_recv(far, 65536))
+        assert transport.get_write_buffer_size() <= 1000
+        assert heard > 0
+        assert total > 0
+        assert protocol.calls == ["made", "pause", "resume"]
+        await finish(transport, protocol, far)
+
+    run(main())
+
+
+def test_a_limit_of_nothing_pauses_as_soon_as_something_is_owed(run):
+    async def main():
+        transport, protocol, far = await connected()
+        transport.set_write_buffer_limits(high=0)
+        transport.write(b"small")
+        await asyncio.sleep(0)
+        small = list(protocol.calls)
+        for _ in range(200):
+            transport.write(b"x" * 65536)
+            await asyncio.sleep(0)
+        await finish(transport, protocol, far)
+        return small[-1] != "pause", "pause" in protocol.calls
+
+    assert run(main()) == (True, True)
+
+
+def test_lowering_the_limit_pauses_at_the_next_write_or_at_once(run):
+    """As asyncio: set_write_buffer_limits itself looks at what is owed."""
+
+    async def main():
+        transport, protocol, far = await connected()
+        transport.set_write_buffer_limits(high=100_000_000)
+        for _ in range(100):
+            transport.write(b"x" * 65536)
+        assert "pause" not in protocol.calls
+        transport.set_write_buffer_limits(high=1000)
+        transport.write(b"x")
+        assert protocol.calls[-1] == "pause"
+        await finish(transport, protocol, far)
+
+    run(main())
+
+
+def test_streams_drain_waits_for_a_slow_reader(run):
+    async def main():
+        loop = asyncio.get_running_loop()
+        near, far = peers.tcp_pair()
+        reader, writer = await asyncio.open_connection(sock=near)
+        written = 0
+
+        async def produce():
+            nonlocal written
+            for _ in range(1000):
+                writer.write(b"x" * 65536)
+                written += 65536
+                await writer.drain()
+            writer.close()
+
+        task = asyncio.create_task(produce())
+        await asyncio.sleep(0.05)
+        held_back = written < 50_000_000
+        heard = len(await peers.read_all(loop, far))
+        await task
+        await writer.wait_closed()
+        far.close()
+        return held_back, heard
+
+    assert run(main()) == (True, 65_536_000)
+
+
+def test_streams_by_line_and_by_size(run):
+    async def main():
+        near, far = peers.tcp_pair()
+        reader, writer = await asyncio.open_connection(sock=near)
+        other_reader, other_writer = await asyncio.open_connection(sock=far)
+        other_writer.writelines([b"one\ntwo\n", b"exactly", b"until;rest"])
+        assert await reader.readline() == b"one\n"
+        assert await reader.readline() == b"two\n"
+        assert await reader.readexactly(7) == b"exactly"
+        assert await reader.readuntil(b";") == b"until;"
+        other_writer.write_eof()
+        assert await reader.read() == b"rest"
+        assert reader.at_eof()
+        with pytest.raises(asyncio.IncompleteReadError):
+            await reader.readexactly(1)
+        writer.write(b"answer")
+        await writer.drain()
+        assert await other_reader.read(100) == b"answer"
+        assert writer.get_extra_info("peername") == far.getsockname()
+        for each in (writer, other_writer):
+            each.close()
+            await each.wait_closed()
+
+    run(main())
