@@ -66,10 +66,6 @@ class Loop(EventLoop, unix_events._UnixSelectorEventLoop):
 
     __module__ = "conbrio"
 
-    if TYPE_CHECKING:
-
-        def _ensure_fd_no_transport(self, fd: Any) -> None: ...
-
     # CPython's loop sets these on each instance. Standing here they cost a new loop nothing.
     _default_executor: "Executor | None" = None
     _exception_handler = None
