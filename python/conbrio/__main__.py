@@ -128,9 +128,8 @@ def run_file(path: str) -> None:
         with io.open_code(whole) as file:
             source = file.read()
     except OSError as error:
-        sys.stderr.write(
-            f"{sys.orig_argv[0]}: can't open file {whole!r}: [Errno {error.errno}] {error.strerror}\n"
-        )
+        reason = f"[Errno {error.errno}] {error.strerror}"
+        sys.stderr.write(f"{sys.orig_argv[0]}: can't open file {whole!r}: {reason}\n")
         sys.exit(2)
     begin_path(os.path.dirname(os.path.realpath(path)))
     if whole.endswith(".pyc"):
