@@ -1,0 +1,221 @@
+"""run_in_executor and the default executor."""
+
+import asyncio
+import concurrent.futures
+import contextvars
+import sys
+import threading
+import time
+
+import pytest
+
+
+def test_runs_in_another_thread(run):
+    async def main():
+        loop = asyncio.get_running_loop()
+        here = threading.get_ident()
+        there = await loop.run_in_executor(None, threading.get_ident)
+        return here != there, await loop.run_in_executor(None, divmod, 7, 2)
+
+    assert run(main()) == (True, (3, 1))
+
+
+def test_exceptions_come_back(run):
+    async def main():
+        loop = asyncio.get_running_loop()
+        with pytest.raises(ZeroDivisionError):
+            await loop.run_in_executor(None, divmod, 1, 0)
+        with pytest.raises(TypeError):
+            await loop.run_in_executor(None, divmod)
+
+    run(main())
+
+
+def test_returns_a_future_of_the_loop(run, Future):
+    async def main():
+        future = asyncio.get_running_loop().run_in_executor(None, int)
+        assert isinstance(future, asyncio.Future)
+        assert type(future) is Future
+        return await future
+
+    assert run(main()) == 0
+
+
+def test_the_loop_turns_meanwhile(run):
+    async def main():
+        loop = asyncio.get_running_loop()
+        gate = threading.Event()
+        future = loop.run_in_executor(None, gate.wait)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not future.done()
+        gate.set()
+        return await future
+
+    assert run(main()) is True
+
+
+def test_own_executor(run):
+    async def main():
+        loop = asyncio.get_running_loop()
+        with concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="own") as executor:
+            name = await loop.run_in_executor(executor, lambda: threading.current_thread().name)
+        return name
+
+    assert run(main()).startswith("own")
+
+
+def test_default_executor_is_named_and_shared(run):
+    async def main():
+        loop = asyncio.get_running_loop()
+        name = await loop.run_in_executor(None, lambda: threading.current_thread().name)
+        other = await asyncio.to_thread(lambda: threading.current_thread().name)
+        return name, other
+
+    name, other = run(main())
+    assert name.startswith("asyncio_")
+    assert other.startswith("asyncio_")
+
+
+def test_set_default_executor(same):
+    def scenario(loop):
+        try:
+            loop.set_default_executor(5)
+        except TypeError as error:
+            end = error
+        executor = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="mine")
+        loop.set_default_executor(executor)
+
+        async def main():
+            return await loop.run_in_executor(None, lambda: threading.current_thread().name)
+
+        return end, loop.run_until_complete(main())
+
+    end, name = same(scenario)
+    assert end == ("TypeError", ["executor must be ThreadPoolExecutor instance"])
+    assert name == "mine_0"
+
+
+def test_shutdown_refuses_new_work(same):
+    def scenario(loop):
+        async def main():
+            await loop.run_in_executor(None, int)
+            assert await loop.shutdown_default_executor() is None
+            await loop.shutdown_default_executor()
+            loop.run_in_executor(None, int)
+
+        return main()
+
+    assert same(scenario) == ("RuntimeError", ["Executor shutdown has been called"])
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="the timeout works since 3.13")
+def test_shutdown_with_a_timeout_warns(loop_factory):
+    loop = loop_factory()
+    gate = threading.Event()
+
+    async def main():
+        future = loop.run_in_executor(None, gate.wait, 20)
+        with pytest.warns(RuntimeWarning, match="The executor did not finishing joining its threads within"):
+            await loop.shutdown_default_executor(timeout=0.02)
+        gate.set()
+        return await future
+
+    assert loop.run_until_complete(main()) is True
+    loop.close()
+    deadline = time.monotonic() + 10
+    while any(each.name.startswith("asyncio_") for each in threading.enumerate()):
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def test_context_is_carried_by_to_thread_only(run):
+    variable = contextvars.ContextVar("variable", default="outside")
+
+    async def main():
+        variable.set("inside")
+        loop = asyncio.get_running_loop()
+        return await asyncio.to_thread(variable.get), await loop.run_in_executor(None, variable.get)
+
+    assert run(main()) == ("inside", "outside")
+
+
+def test_cancelled_work_that_did_not_begin_never_does(run):
+    async def main():
+        loop = asyncio.get_running_loop()
+        ran = []
+        gate = threading.Event()
+        with concurrent.futures.ThreadPoolExecutor(1) as executor:
+            first = loop.run_in_executor(executor, gate.wait)
+            second = loop.run_in_executor(executor, ran.append, 1)
+            second.cancel()
+            await asyncio.sleep(0)
+            gate.set()
+            await first
+        return ran
+
+    assert run(main()) == []
+
+
+def test_answers_after_the_loop_closed_are_dropped(loop_factory, no_leaks):
+    loop = loop_factory()
+    gate = threading.Event()
+    executor = concurrent.futures.ThreadPoolExecutor(1)
+
+    async def main():
+        return loop.run_in_executor(executor, gate.wait)
+
+    future = loop.run_until_complete(main())
+    loop.close()
+    gate.set()
+    executor.shutdown()
+    assert not future.done()
+
+
+def test_many_jobs(run):
+    async def main():
+        loop = asyncio.get_running_loop()
+        jobs = [loop.run_in_executor(None, abs, -number) for number in range(2000)]
+        return sum(await asyncio.gather(*jobs))
+
+    assert run(main()) == sum(range(2000))
+
+
+@pytest.mark.parametrize("wrong", [5, None, "words"])
+def test_what_cannot_be_called(same, wrong):
+    def scenario(loop):
+        async def main():
+            await loop.run_in_executor(None, wrong)
+
+        return main()
+
+    assert same(scenario)[0] == "TypeError"
+
+
+def test_debug_mode_refuses_coroutines(same):
+    async def coroutine_function():
+        """Never run."""
+
+    def scenario(loop):
+        loop.set_debug(True)
+        loop.run_in_executor(None, coroutine_function)
+
+    assert same(scenario)[0] == "TypeError"
+
+
+def test_run_coroutine_threadsafe(loop):
+    async def double(number):
+        await asyncio.sleep(0)
+        return 2 * number
+
+    ends = []
+
+    def from_elsewhere():
+        ends.append(asyncio.run_coroutine_threadsafe(double(4), loop).result(10))
+        loop.call_soon_threadsafe(loop.stop)
+
+    thread = threading.Thread(target=from_elsewhere)
+    thread.start()
+    loop.run_forever()
+    thread.join()
+    assert ends == [8]
