@@ -1,14 +1,69 @@
 //! The native module `conbrio._conbrio`: a list of names.
 
 mod engine;
+mod event_loop;
 mod ffi;
+mod future;
 mod handle;
 mod names;
 mod report;
 mod runnable;
+mod task;
+mod watch;
 
 use pyo3::prelude::*;
 
 /// The native half of conbrio.
 #[pymodule(gil_used = true)]
-mod _conbrio {}
+mod _conbrio {
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use crate::event_loop::stop_when_done;
+    #[pymodule_export]
+    use crate::task::all_tasks;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::install(module)
+    }
+}
+
+/// Proves the layouts and makes the classes.
+fn install(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    ffi::layout::prove_handles(py)?;
+    module.add("Handle", handle::class(py)?)?;
+    module.add("TimerHandle", handle::timer_class(py)?)?;
+    module.add("EventLoop", event_loop::class(py)?)?;
+    module.add("_native_tasks_refused", install_tasks(module).err().map(|error| error.to_string()))?;
+    Ok(())
+}
+
+/// Makes the native Future and Task, if CPython's are laid out as we know them; else CPython's own are used.
+fn install_tasks(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let proved = prove_tasks(module);
+    let asyncio = module.py().import("_asyncio")?;
+    let (future_base, task_base) = (asyncio.getattr("Future")?, asyncio.getattr("Task")?);
+    module.add("NATIVE_TASKS", proved.is_ok())?;
+    if let Err(refusal) = proved {
+        event_loop::fallback::turn_on();
+        module.add("Future", future_base)?;
+        module.add("Task", task_base)?;
+        return Err(refusal);
+    }
+    module.add("Future", future::class(module.py(), &future_base)?)?;
+    module.add("FutureIter", future::iter_class(module.py())?)?;
+    module.add("Task", task::class(module.py(), &task_base)?)?;
+    runnable::waken_by(task::waken, task::shown);
+    Ok(())
+}
+
+fn prove_tasks(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    if std::env::var_os("CONBRIO_NATIVE_TASKS").is_some_and(|value| value == "0") {
+        return Err(pyo3::exceptions::PyRuntimeError::new_err("CONBRIO_NATIVE_TASKS=0"));
+    }
+    ffi::layout::prove(py)?;
+    ffi::find_current(py)
+}

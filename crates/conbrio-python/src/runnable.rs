@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use pyo3::prelude::*;
 
-use crate::ffi::{Ref, Thunk};
+use crate::ffi::{Object, Outcome, Ref, Thunk};
 
 /// An object and how it runs.
 pub(crate) type Runnable = Thunk;
@@ -14,15 +14,29 @@ pub(crate) type Runnable = Thunk;
 /// How the native waiter of a future (a task) becomes runnable.
 pub(crate) type Waken = fn(Python<'_>, Ref) -> Runnable;
 
-static WAKEN: OnceLock<Waken> = OnceLock::new();
+/// What Python is shown in a native waiter's place: a callable, and the context it is called in.
+pub(crate) type Shown = fn(Python<'_>, &Object) -> Outcome<(Ref, Ref)>;
 
-/// Says, once, how waiters become runnable.
-pub(crate) fn waken_by(waken: Waken) {
-    let _ = WAKEN.set(waken);
+static WAKEN: OnceLock<(Waken, Shown)> = OnceLock::new();
+
+/// Says, once, how waiters become runnable, and how they are shown.
+pub(crate) fn waken_by(waken: Waken, shown: Shown) {
+    let _ = WAKEN.set((waken, shown));
 }
 
 /// Makes a native waiter runnable.
 #[inline]
 pub(crate) fn waken(py: Python<'_>, waiter: Ref) -> Option<Runnable> {
-    WAKEN.get().map(|waken| waken(py, waiter))
+    WAKEN.get().map(|(waken, _)| waken(py, waiter))
+}
+
+/// A native waiter as Python is shown it.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn shown(py: Python<'_>, waiter: &Object) -> Outcome<(Ref, Ref)> {
+    match WAKEN.get() {
+        Some((_, shown)) => shown(py, waiter),
+        None => Ok((waiter.share(), Ref::none())),
+    }
 }

@@ -46,6 +46,11 @@ impl Devices {
         Ok(Self { driver, wake, generation: GENERATION.load(Ordering::Relaxed) })
     }
 
+    /// The driver's name.
+    pub(crate) fn name(&self) -> &'static str {
+        self.driver.name()
+    }
+
     /// Refuses to serve another process than its own.
     ///
     /// # Errors

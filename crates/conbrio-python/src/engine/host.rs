@@ -11,7 +11,9 @@ use conbrio_driver::event::Token;
 use pyo3::prelude::*;
 
 use super::{Devices, Engine};
-use crate::ffi::{Instance, Outcome, Raised, as_float, call_method, check_signals, object, set_wakeup_fd};
+use crate::ffi::{
+    Instance, Object, Outcome, Raised, as_float, call, call_method, check_signals, object, set_wakeup_fd, thread_ident,
+};
 use crate::names;
 use crate::report::os_error;
 use crate::runnable::Runnable;
@@ -22,8 +24,6 @@ pub(crate) struct Running<'a, 'py> {
     pub(crate) py: Python<'py>,
     /// The loop.
     pub(crate) engine: &'a Instance<Engine>,
-    /// Whether Python delivers signals to this thread.
-    pub(crate) is_main: bool,
 }
 
 impl Host for Running<'_, '_> {
@@ -62,7 +62,7 @@ impl Host for Running<'_, '_> {
 
     #[inline]
     fn run(&self, runnable: Runnable) -> Outcome<()> {
-        runnable.run(self.py)
+        if self.engine.debug.get() { self.run_watched(runnable) } else { runnable.run(self.py) }
     }
 
     fn flush(&self) -> Outcome<()> {
@@ -74,6 +74,26 @@ impl Host for Running<'_, '_> {
 }
 
 impl Running<'_, '_> {
+    /// Whether the loop ends after this turn.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.works(|works| works.stopping)
+    }
+
+    /// What the loop did, by name.
+    pub(crate) fn stats(&self) -> [(&'static str, u64); 6] {
+        self.works(|works| {
+            let stats = &works.stats;
+            [
+                ("turns", stats.turns.get()),
+                ("polls", stats.polls.get()),
+                ("polls_skipped", stats.polls_skipped.get()),
+                ("callbacks", stats.callbacks.get()),
+                ("timers_fired", stats.timers_fired.get()),
+                ("events", stats.events.get()),
+            ]
+        })
+    }
+
     /// Waits without the interpreter's lock.
     fn sleep(&self, devices: &Arc<Devices>, events: &mut Events, timeout: Timeout) -> std::io::Result<()> {
         self.hear_signals(devices);
@@ -84,9 +104,33 @@ impl Running<'_, '_> {
         waited
     }
 
+    /// Runs in debug mode: tells what runs, and complains when it takes long.
+    fn run_watched(&self, runnable: Runnable) -> Outcome<()> {
+        let object = runnable.object().share();
+        let begin = self.now()?;
+        drop(self.engine.current_handle.replace(Some(object.share())));
+        let answer = runnable.run(self.py);
+        self.engine.current_handle.clear();
+        let taken = self.now()? - begin;
+        if answer.is_ok() && taken >= self.engine.slow_callback.get() {
+            report_slow(self.py, &object, taken)?;
+        }
+        answer
+    }
+
+    /// Gives the signal wake-up descriptor back at the end of a run, unless a signal handler needs ours.
+    pub(crate) fn leave_signals(&self) {
+        let Some(former) = self.engine.former_wakeup.take() else { return };
+        let own = self.engine.devices.lend(self.py, |devices| devices.as_ref().map(|devices| devices.wake.write_fd()));
+        let found = set_wakeup_fd(self.py, former);
+        if Some(found) != own || self.engine.signals.get() > 0 {
+            set_wakeup_fd(self.py, found);
+        }
+    }
+
     /// Lets signals end our waits, from the first wait that can block: a run that never waits pays nothing.
     fn hear_signals(&self, devices: &Devices) {
-        if !self.is_main || self.engine.former_wakeup.get().is_some() {
+        if self.engine.former_wakeup.get().is_some() || !is_main_thread(self.py) {
             return;
         }
         let former = set_wakeup_fd(self.py, devices.wake.write_fd());
@@ -125,9 +169,6 @@ impl Running<'_, '_> {
     fn hear_wake(&self, devices: &Devices) -> Outcome<()> {
         let mut signals = Vec::new();
         devices.wake.drain(&mut |byte| signals.push(byte));
-        if self.engine.signals.get() == 0 {
-            return Ok(());
-        }
         for signal in signals.into_iter().filter(|byte| *byte != 0) {
             let Ok(number) = i32::from(signal).into_pyobject(self.py);
             call_method(self.py, self.engine.object(), names::handle_signal(self.py), &[object(&number)])?;
@@ -149,4 +190,24 @@ impl Instance<Engine> {
         let time = call_method(py, self.object(), names::time(py), &[])?;
         as_float(py, &time)
     }
+}
+
+/// Logs a callback that took long, in CPython's words.
+#[cold]
+fn report_slow(py: Python<'_>, object: &Object, seconds: f64) -> Outcome<()> {
+    let logger = names::asyncio_logger(py)?;
+    let bound = object.bind(py);
+    let text = if bound.hasattr("_callback")? {
+        call(py, names::format_handle(py)?, &[object])?.bind(py).to_string()
+    } else {
+        bound.repr()?.to_string()
+    };
+    logger.bind(py).call_method1("warning", ("Executing %s took %.3f seconds", text, seconds))?;
+    Ok(())
+}
+
+/// Whether this is the thread that Python runs signal handlers in.
+fn is_main_thread(py: Python<'_>) -> bool {
+    let ident = || names::main_thread(py).ok()?.bind(py).call0().ok()?.getattr("ident").ok()?.extract::<u64>().ok();
+    ident() == Some(thread_ident())
 }

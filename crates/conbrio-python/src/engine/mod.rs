@@ -18,7 +18,9 @@ use conbrio_driver::event::Interest;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use crate::ffi::{Class, ClassState, CurrentTask, Guarded, Instance, Object, Outcome, Raised, Slot, Visit, thread_ident};
+use crate::ffi::{
+    Class, ClassState, CurrentTask, Guarded, Instance, Object, Outcome, Raised, Ref, Slot, Visit, set_wakeup_fd, thread_ident,
+};
 use crate::report::os_error;
 use crate::runnable::Runnable;
 
@@ -41,7 +43,7 @@ pub(crate) struct Engine {
     /// Which driver was asked for.
     driver: Option<String>,
     /// Where asyncio is told the running task.
-    pub(crate) current: Guarded<Option<CurrentTask>>,
+    pub(crate) current: Cell<Option<CurrentTask>>,
     /// The thread that runs the loop, 0 when none does.
     pub(crate) thread: Cell<u64>,
     /// `close()` was called.
@@ -52,10 +54,12 @@ pub(crate) struct Engine {
     pub(crate) plain: Cell<bool>,
     /// Nobody has replaced `time`.
     pub(crate) plain_clock: Cell<bool>,
-    /// How many signal handlers there are.
+    /// Not 0 once somebody has asked for the wake-up descriptor to hear signals with.
     pub(crate) signals: Cell<usize>,
     /// How long a callback may take in debug mode, in seconds.
     pub(crate) slow_callback: Cell<f64>,
+    /// The same as the object it was given as.
+    pub(crate) slow_object: Slot,
     /// Called to make tasks, if set.
     pub(crate) task_factory: Slot,
     /// The handle that runs now, in debug mode.
@@ -113,7 +117,7 @@ impl Engine {
             buffer: Guarded::new(None),
             inbox: Arc::new(Inbox::new()),
             driver,
-            current: Guarded::new(None),
+            current: Cell::new(None),
             thread: Cell::new(0),
             closed: Cell::new(false),
             debug: Cell::new(false),
@@ -121,6 +125,7 @@ impl Engine {
             plain_clock: Cell::new(true),
             signals: Cell::new(0),
             slow_callback: Cell::new(0.1),
+            slow_object: Slot::empty(),
             task_factory: Slot::empty(),
             current_handle: Slot::empty(),
             former_wakeup: Cell::new(None),
@@ -272,6 +277,17 @@ impl Engine {
         Ok(made)
     }
 
+    /// Makes sure that no signal is written into a descriptor about to be closed.
+    fn forget_signals(&self, py: Python<'_>) {
+        let own = self.devices.lend(py, |devices| devices.as_ref().map(|devices| devices.wake.write_fd()));
+        if let Some(own) = own {
+            let found = set_wakeup_fd(py, -1);
+            if found != own {
+                set_wakeup_fd(py, found);
+            }
+        }
+    }
+
     /// The buffer for events; `keep` gives it back.
     fn events(&self) -> Events {
         self.events.take().unwrap_or_default()
@@ -284,6 +300,7 @@ impl Engine {
     /// Drops everything scheduled and watched, and closes the devices.
     pub(crate) fn close(&self, py: Python<'_>) {
         self.closed.set(true);
+        self.forget_signals(py);
         let works = self.works.take();
         let sources = self.sources.take();
         let flushes = self.flushes.take();
@@ -291,6 +308,25 @@ impl Engine {
         drop((works, sources, flushes));
         drop(devices);
         drop(self.buffer.lend(py, Option::take));
+    }
+}
+
+impl Instance<Engine> {
+    /// Makes `task` the current one of this loop and returns the former.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    #[inline]
+    pub(crate) fn swap_task(&self, py: Python<'_>, task: Option<&Object>) -> Outcome<Option<Ref>> {
+        let current = match self.current.get() {
+            Some(current) => current,
+            None => {
+                let current = CurrentTask::of(py, self.object())?;
+                self.current.set(Some(current));
+                current
+            }
+        };
+        current.swap(py, self.object(), task)
     }
 }
 

@@ -142,6 +142,13 @@ pub(crate) fn is_true(_py: Python<'_>, object: &Object) -> Outcome<bool> {
     }
 }
 
+/// Whether `object` is exactly a coroutine, made by an `async def`.
+#[inline]
+pub(crate) fn is_coroutine(object: &Object) -> bool {
+    // SAFETY: a live object and a static type.
+    unsafe { object.class() == &raw mut ffi::PyCoro_Type }
+}
+
 /// Whether `object` can be called.
 #[inline]
 pub(crate) fn is_callable(object: &Object) -> bool {

@@ -102,6 +102,12 @@ impl<T: Class> Builder<T> {
         self
     }
 
+    /// Lets nobody set attributes on the class.
+    pub(crate) fn immutable(mut self) -> Self {
+        self.flags |= u64::from(ffi::Py_TPFLAGS_IMMUTABLETYPE);
+        self
+    }
+
     /// Refuses to be called from Python.
     pub(crate) fn made_natively(mut self) -> Self {
         self.flags |= u64::from(ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION);
@@ -233,15 +239,6 @@ impl<T: Class> Builder<T> {
     where
         F: for<'a> Fn(Python<'_>, &'a Instance<T>, &'a Object) -> Outcome<Ref> + Stateless,
     {
-        unsafe extern "C" fn one<T: Class, F>(this: *mut ffi::PyObject, value: *mut ffi::PyObject) -> *mut ffi::PyObject
-        where
-            F: for<'a> Fn(Python<'_>, &'a Instance<T>, &'a Object) -> Outcome<Ref> + Stateless,
-        {
-            // SAFETY: the method descriptor has checked the instance; the value is alive during the call.
-            pointer(guard(|| unsafe {
-                conjure::<F>()(token(), Instance::trust(this), Object::from_ptr(value))
-            }))
-        }
         self.methods.push(ffi::PyMethodDef {
             ml_name: name.as_ptr(),
             ml_meth: ffi::PyMethodDefPointer { PyCFunction: one::<T, F> },
@@ -417,6 +414,16 @@ impl<T: Class> Builder<T> {
     }
 }
 
+/// The trampoline of a method with one argument.
+pub(super) unsafe extern "C" fn one<T: Class, F>(this: *mut ffi::PyObject, value: *mut ffi::PyObject) -> *mut ffi::PyObject
+where
+    F: for<'a> Fn(Python<'_>, &'a Instance<T>, &'a Object) -> Outcome<Ref> + Stateless,
+{
+    // SAFETY: the method descriptor has checked the instance; the value is alive during the call.
+    pointer(guard(|| unsafe {
+        conjure::<F>()(token(), Instance::trust(this), Object::from_ptr(value))
+    }))
+}
 fn leak<E>(table: Vec<E>) -> *mut c_void {
     Box::leak(table.into_boxed_slice()).as_mut_ptr().cast()
 }

@@ -35,11 +35,23 @@ pub(crate) trait Class: Sized + 'static {
     /// Drops what can be part of a cycle; the object stays usable.
     fn clear(&self);
 
+    /// Called when the object is about to die, before its fields are dropped.
+    fn dies(&self) {}
+
     /// Whether the object has last words (`finalize`) to say; asked before each one dies.
     fn has_last_words(&self) -> bool {
         false
     }
 }
+
+/// Says that a `Self` begins with a `T`, at the same offset of the object.
+///
+/// # Safety
+/// That is so: both are `repr(C)` and have the same `Class::OFFSET`.
+pub(crate) unsafe trait BeginsWith<T> {}
+
+// SAFETY: `Task` is `repr(C)`, its first field is the `Future`, and both have the default offset.
+unsafe impl BeginsWith<crate::future::Future> for crate::task::Task {}
 
 /// What a class knows of itself at run time; touched only by the thread that holds the interpreter's lock.
 pub(crate) struct ClassState {
@@ -122,6 +134,20 @@ impl<T: Class> Instance<T> {
     pub(crate) fn of(object: &Object) -> Option<&Self> {
         // SAFETY: an object of the class or of a derived one has `T` at the offset.
         T::state().covers(object.class()).then(|| unsafe { Self::trust(object.as_ptr()) })
+    }
+
+    /// The object as an instance of exactly the native class.
+    #[inline]
+    pub(crate) fn of_exact(object: &Object) -> Option<&Self> {
+        // SAFETY: an object of the class has `T` at the offset.
+        (object.class() == T::state().kind()).then(|| unsafe { Self::trust(object.as_ptr()) })
+    }
+
+    /// Reads an instance of a class whose value begins with a `T` as an instance of that.
+    #[inline]
+    pub(crate) fn first_of<U: Class + BeginsWith<T>>(other: &Instance<U>) -> &Self {
+        // SAFETY: `BeginsWith` says that a `T` lies where the `U` begins.
+        unsafe { Self::trust(other.object().as_ptr()) }
     }
 
     /// Borrows an object known to be an instance.
@@ -272,6 +298,7 @@ pub(super) unsafe extern "C" fn dealloc<T: Class>(pointer: *mut ffi::PyObject) {
         }
         ffi::PyObject_GC_UnTrack(pointer.cast());
         super::layout::forget_attributes(pointer, kind, T::state().kind());
+        instance.dies();
         ptr::drop_in_place(instance.value());
         let reusable = T::REUSED && exact && ffi::PyObject_GC_IsFinalized(pointer) == 0;
         if !(reusable && T::state().push(pointer)) {
@@ -308,4 +335,10 @@ pub(super) unsafe extern "C" fn clear<T: Class>(pointer: *mut ffi::PyObject) -> 
         super::layout::clear_attributes(pointer, T::state().kind());
     }
     0
+}
+
+/// The class object of `T`.
+pub(crate) fn class_of<T: Class>(py: Python<'_>) -> Bound<'_, PyAny> {
+    // SAFETY: `class::create` has published a class that lives as long as the process.
+    unsafe { Bound::from_borrowed_ptr(py, T::state().kind().cast()) }
 }

@@ -1,6 +1,9 @@
 //! What PyO3 has no safe words for: native classes, CPython's private layouts, raw calls. The only `unsafe` of this crate.
 
 mod args;
+mod builtin;
+mod buffer;
+mod bytes;
 mod call;
 mod class;
 pub(crate) mod context;
@@ -14,15 +17,18 @@ mod thunk;
 mod visit;
 
 pub(crate) use args::{Args, Parameters, tuple_items};
+pub(crate) use buffer::Buffer;
+pub(crate) use bytes::{Bytes, bytes, filled_bytes};
 pub(crate) use call::{
-    as_float, attribute, attribute_if_any, call, call_keyword, call_method, call_tuple, check_signals, float, is_callable,
+    as_float, attribute, attribute_if_any, call, call_keyword, call_method, call_tuple, check_signals, float, is_callable, is_coroutine,
     is_exception, is_instance, is_true, set_wakeup_fd, thread_ident, tuple, write_unraisable,
 };
+pub(crate) use builtin::Builtin;
 pub(crate) use class::Builder;
 pub(crate) use current::{CurrentTask, TaskList, find as find_current};
 pub(crate) use guarded::Guarded;
-pub(crate) use instance::{Class, ClassState, Instance, Own};
-pub(crate) use object::{Object, Outcome, Raised, Ref, Slot, object, raise};
-pub(crate) use send::{Resumed, Step, resume, returned_value, stop_iteration};
+pub(crate) use instance::{Class, ClassState, Instance, Own, class_of};
+pub(crate) use object::{Object, Outcome, Raised, Ref, Slot, object, raise, raise_in_context};
+pub(crate) use send::{Resumed, Step, resume, returned_value, stopped_with};
 pub(crate) use thunk::Thunk;
 pub(crate) use visit::Visit;

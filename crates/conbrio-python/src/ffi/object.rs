@@ -75,6 +75,13 @@ pub(crate) fn raise(exception: Ref) -> Raised {
     Raised::already()
 }
 
+/// Raises `exception`, an instance, as a `raise` statement would: in the context of what is being handled.
+pub(crate) fn raise_in_context(exception: &Object) -> Raised {
+    // SAFETY: a live exception instance and its class.
+    unsafe { ffi::PyErr_SetObject(exception.class().cast(), exception.as_ptr()) }
+    Raised::already()
+}
+
 /// A Python object that somebody else keeps alive.
 #[repr(transparent)]
 pub(crate) struct Object(ffi::PyObject, PhantomData<*const ()>);
@@ -280,6 +287,12 @@ impl Slot {
     #[inline]
     pub(crate) fn holds(&self, object: &Object) -> bool {
         self.peek().is_some_and(|held| held.is(object))
+    }
+
+    /// Whether both hold the same, or nothing.
+    #[inline]
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        self.pointer() == other.pointer()
     }
 
     /// What is there, or `None` of Python.

@@ -59,6 +59,17 @@ pub(crate) fn stop_iteration(_py: Python<'_>, value: &Object) -> Outcome<()> {
     Err(Raised::already())
 }
 
+/// Raises `StopIteration(value)`, also for `None`: what `send()` answers at the end.
+pub(crate) fn stopped_with(py: Python<'_>, value: &Object) -> Raised {
+    if value.is_none() {
+        return pyo3::exceptions::PyStopIteration::new_err(()).into();
+    }
+    match stop_iteration(py, value) {
+        Err(raised) => raised,
+        Ok(()) => Raised::already(),
+    }
+}
+
 /// If the exception that `raised` stands for is a `StopIteration`, takes it and returns its value.
 ///
 /// # Errors

@@ -41,6 +41,11 @@ impl Thunk {
         Self { object: object.erase(), run: Runs::<T, F>::run }
     }
 
+    /// Keeps `object` and does nothing with it.
+    pub(crate) fn of_nothing(object: Ref) -> Self {
+        Self { object, run: |_, _| Ok(()) }
+    }
+
     /// Runs the object.
     #[inline]
     pub(crate) fn run(self, py: Python<'_>) -> Outcome<()> {

@@ -69,6 +69,27 @@ fn source(py: Python<'_>) -> Outcome<Ref> {
     call(py, names::extract_stack(py)?, &[])
 }
 
+impl Handle {
+    /// What the callback needs to run.
+    pub(crate) fn fields(&self) -> &HandleFields {
+        &self.0
+    }
+}
+
+/// Makes a handle that nobody runs yet.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn new(
+    py: Python<'_>,
+    engine: &Instance<Engine>,
+    callback: &Object,
+    args: &[&Object],
+    context: Option<&Object>,
+) -> Outcome<Own<Handle>> {
+    Own::new(py, Handle(fields(py, engine, callback, args, context)?))
+}
+
 /// Makes a handle and runs it in the next turn.
 ///
 /// # Errors
@@ -84,6 +105,21 @@ pub(crate) fn call_soon(
     let handle = Own::new(py, Handle(fields(py, engine, callback, args, context)?))?;
     engine.push(py, runnable(&handle));
     Ok(handle)
+}
+
+/// Makes a handle from any thread and runs it in the next turn; the caller wakes the loop.
+///
+/// # Errors
+/// `MemoryError`.
+#[inline]
+pub(crate) fn call_soon_threadsafe(
+    py: Python<'_>,
+    engine: &Instance<Engine>,
+    callback: &Object,
+    args: &[&Object],
+    context: Option<&Object>,
+) -> Outcome<Ref> {
+    Ok(call_soon(py, engine, callback, args, context)?.erase())
 }
 
 /// The handle as something to run.

@@ -34,6 +34,7 @@ pub(crate) fn find(py: Python<'_>) -> PyResult<()> {
 }
 
 /// The place where the running task of one loop is told.
+#[derive(Clone, Copy)]
 pub(crate) struct CurrentTask {
     /// The loop's hash.
     hash: ffi::Py_hash_t,

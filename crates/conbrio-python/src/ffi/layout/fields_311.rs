@@ -65,6 +65,10 @@ impl FutureFields {
         Self { event_loop: Slot::holding(event_loop), ..Self::empty() }
     }
 
+    /// Says whether it is a task, where tools look for that (3.14).
+    #[inline]
+    pub(crate) fn set_is_task(&self, _is_task: bool) {}
+
     /// Whether its exception has not been looked at yet.
     #[inline]
     pub(crate) fn logs(&self) -> bool {

@@ -3,8 +3,11 @@
 use std::cell::Cell;
 use std::ops::{BitAnd, BitOr, Not};
 
+use pyo3::prelude::*;
+use pyo3::types::PyFrozenSet;
+
 use super::Node;
-use crate::ffi::object::{Object, Ref, Slot};
+use crate::ffi::object::{Object, Outcome, Ref, Slot};
 use crate::ffi::visit::Visit;
 
 /// What a future keeps, from its sixteenth byte on.
@@ -87,6 +90,25 @@ impl FutureFields {
         Self { event_loop: Slot::holding(event_loop), is_task: Cell::new(u8::from(is_task)), ..Self::empty() }
     }
 
+    /// Says whether it is a task.
+    #[inline]
+    pub(crate) fn set_is_task(&self, is_task: bool) {
+        self.is_task.set(u8::from(is_task));
+    }
+
+    /// Who awaits it, as asyncio shows it: a frozenset, or `None`.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub(crate) fn awaited_by_shown(&self, py: Python<'_>) -> Outcome<Ref> {
+        let Some(held) = self.awaited_by.share() else { return Ok(Ref::none()) };
+        let held = held.bind(py);
+        if self.awaited_by_is_set.get() != 0 {
+            return Ok(py.get_type::<PyFrozenSet>().call1((held,))?.into());
+        }
+        Ok(PyFrozenSet::new(py, [held])?.into_any().into())
+    }
+
     /// Whether its exception has not been looked at yet.
     #[inline]
     pub(crate) fn logs(&self) -> bool {
@@ -148,6 +170,7 @@ impl FutureFields {
         for slot in self.slots() {
             slot.clear();
         }
+        self.awaited_by_is_set.set(0);
     }
 
     fn slots(&self) -> [&Slot; 11] {

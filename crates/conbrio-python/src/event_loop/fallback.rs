@@ -1,0 +1,43 @@
+//! Tasks and futures that are not ours: those of a task factory, and CPython's own where a layout could not be proved.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::engine::Engine;
+use crate::ffi::{Args, Instance, Outcome, Ref};
+use crate::names;
+
+/// Whether CPython's own Task and Future are used.
+static ON: AtomicBool = AtomicBool::new(false);
+
+/// Uses CPython's own Task and Future from now on.
+pub(crate) fn turn_on() {
+    ON.store(true, Ordering::Relaxed);
+}
+
+/// Whether CPython's own Task and Future are used.
+#[inline]
+pub(crate) fn is_on() -> bool {
+    ON.load(Ordering::Relaxed)
+}
+
+/// `asyncio.Future(loop=self)`.
+pub(super) fn create_future(py: Python<'_>, this: &Instance<Engine>) -> Outcome<Ref> {
+    let keywords = PyDict::new(py);
+    keywords.set_item(names::event_loop(py), this.object().bind(py))?;
+    Ok(names::future_class(py)?.bind(py).call((), Some(&keywords))?.into())
+}
+
+/// What the running version's `BaseEventLoop.create_task` does, its way with task factories included.
+pub(super) fn create_task(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<Ref> {
+    let keywords = PyDict::new(py);
+    for (name, value) in args.keywords() {
+        keywords.set_item(name.bind(py), value.bind(py))?;
+    }
+    let mut all = vec![this.object().bind(py).to_owned()];
+    all.extend(args.positional().iter().map(|value| value.bind(py).to_owned()));
+    let create = names::base_event_loop(py)?.bind(py).getattr("create_task")?;
+    Ok(create.call(pyo3::types::PyTuple::new(py, all)?, Some(&keywords))?.into())
+}

@@ -1,0 +1,155 @@
+//! Running, stopping and running until something is done.
+
+use conbrio_core::turn::run_until_stopped;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+
+use super::shape;
+use crate::engine::{Engine, Running};
+use crate::ffi::{
+    Builder, Instance, Object, Outcome, Ref, attribute, call, call_keyword, call_method, is_true, object, raise, thread_ident,
+};
+use crate::names;
+use crate::report::ends_loop;
+
+/// Adds the methods.
+pub(super) fn methods(builder: Builder<Engine>) -> Builder<Engine> {
+    builder
+        .plain(c"run_forever", c"run_forever($self)\n--\n\nRuns until stop() is called.", run_forever)
+        .one(
+            c"run_until_complete",
+            c"run_until_complete($self, future)\n--\n\nRuns until the future (or coroutine) is done; returns its result.",
+            run_until_complete,
+        )
+        .plain(c"stop", c"stop($self)\n--\n\nEnds the loop after this turn.", |py, this| {
+            this.stop(py, true);
+            Ok(Ref::none())
+        })
+        .plain(c"_check_running", c"_check_running($self)\n--\n\nRefuses when a loop runs.", |py, this| {
+            check_running(py, this)?;
+            Ok(Ref::none())
+        })
+}
+
+fn check_running(py: Python<'_>, this: &Instance<Engine>) -> Outcome<()> {
+    if this.thread.get() != 0 {
+        return Err(PyRuntimeError::new_err("This event loop is already running").into());
+    }
+    if !call(py, names::get_running_loop(py)?, &[])?.is_none() {
+        return Err(PyRuntimeError::new_err("Cannot run the event loop while another loop is running").into());
+    }
+    Ok(())
+}
+
+/// What a run changes in the thread, and puts back at its end.
+struct Visit {
+    hooks: Ref,
+    debug: bool,
+}
+
+impl Visit {
+    fn enter(py: Python<'_>, this: &Instance<Engine>) -> Outcome<Self> {
+        let bound = this.object().bind(py);
+        let debug = this.debug.get();
+        if debug {
+            bound.call_method1("_set_coroutine_origin_tracking", (true,))?;
+        }
+        let hooks = call(py, names::get_asyncgen_hooks(py)?, &[])?;
+        let (first, last) = Self::agen_hooks(py, this)?;
+        call(py, names::set_asyncgen_hooks(py)?, &[&first, &last])?;
+        call(py, names::set_running_loop(py)?, &[this.object()])?;
+        this.thread.set(thread_ident());
+        Ok(Self { hooks, debug })
+    }
+
+    /// The loop's hooks as bound methods.
+    fn agen_hooks(py: Python<'_>, this: &Instance<Engine>) -> Outcome<(Ref, Ref)> {
+        let first = attribute(py, this.object(), names::asyncgen_firstiter_hook(py))?;
+        let last = attribute(py, this.object(), names::asyncgen_finalizer_hook(py))?;
+        Ok((first, last))
+    }
+
+    fn leave(self, py: Python<'_>, this: &Instance<Engine>) -> Outcome<()> {
+        this.stop(py, false);
+        this.thread.set(0);
+        call(py, names::set_running_loop(py)?, &[&Ref::none()])?;
+        if self.debug {
+            this.object().bind(py).call_method1("_set_coroutine_origin_tracking", (false,))?;
+        }
+        crate::ffi::call_tuple(py, names::set_asyncgen_hooks(py)?, &self.hooks)?;
+        Ok(())
+    }
+}
+
+fn run_forever(py: Python<'_>, this: &Instance<Engine>) -> Outcome<Ref> {
+    this.check_closed()?;
+    check_running(py, this)?;
+    shape::look(py, this);
+    let visit = Visit::enter(py, this)?;
+    // PyO3 counts attachments; one for the whole run lets what it drops meanwhile be dropped at once.
+    let ran = Python::attach(|py| {
+        let running = Running { py, engine: this };
+        this.touch(py);
+        let ran = run_until_stopped(&running);
+        running.leave_signals();
+        ran
+    });
+    match ran {
+        Ok(()) => visit.leave(py, this)?,
+        Err(raised) => {
+            let exception = raised.take();
+            visit.leave(py, this)?;
+            return Err(raise(exception));
+        }
+    }
+    Ok(Ref::none())
+}
+
+fn run_until_complete(py: Python<'_>, this: &Instance<Engine>, awaitable: &Object) -> Outcome<Ref> {
+    this.check_closed()?;
+    check_running(py, this)?;
+    let is_future = crate::ffi::attribute_if_any(py, awaitable, names::asyncio_future_blocking(py))?;
+    let is_new = is_future.is_none_or(|blocking| blocking.is_none());
+    let future = call_keyword(py, names::ensure_future(py)?, &[awaitable], (names::event_loop(py), this.object()))?;
+    if is_new {
+        // An exception is raised here if the run ends early: nobody needs to hear of it again.
+        future.bind(py).setattr(names::log_destroy_pending(py), false)?;
+    }
+    let stop = names::stop_when_done(py)?;
+    call_method(py, &future, names::add_done_callback(py), &[stop])?;
+    let ran = call_method(py, this.object(), names::run_forever(py), &[]);
+    let ran = ran.map_err(|raised| raised.take());
+    call_method(py, &future, names::remove_done_callback(py), &[stop])?;
+    if let Err(exception) = ran {
+        if is_new && is_done(py, &future)? && !is_true(py, &*call_method(py, &future, names::cancelled(py), &[])?)? {
+            call_method(py, &future, names::exception(py), &[])?;
+        }
+        return Err(raise(exception));
+    }
+    if !is_done(py, &future)? {
+        return Err(PyRuntimeError::new_err("Event loop stopped before Future completed.").into());
+    }
+    call_method(py, &future, names::result(py), &[])
+}
+
+fn is_done(py: Python<'_>, future: &Object) -> Outcome<bool> {
+    is_true(py, &*call_method(py, future, names::done(py), &[])?)
+}
+
+/// The done-callback of `run_until_complete`: stops the future's loop, unless the future ends the loop by itself.
+#[pyfunction]
+#[pyo3(name = "_stop_when_done")]
+pub(crate) fn stop_when_done(py: Python<'_>, future: Bound<'_, PyAny>) -> PyResult<()> {
+    if !future.call_method0(names::cancelled(py))?.is_truthy()? {
+        let exception = future.call_method0(names::exception(py))?;
+        if ends_loop(py, object(&exception)) {
+            return Ok(());
+        }
+    }
+    let event_loop = future.call_method0(names::get_loop(py))?;
+    match Instance::<Engine>::of(object(&event_loop)) {
+        Some(engine) => engine.stop(py, true),
+        None => drop(event_loop.call_method0("stop")?),
+    }
+    Ok(())
+}

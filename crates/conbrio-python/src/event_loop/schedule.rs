@@ -1,0 +1,180 @@
+//! call_soon and its family, futures and tasks.
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+
+use super::fallback;
+use crate::engine::Engine;
+use crate::ffi::{Args, Builder, Instance, Object, Outcome, Parameters, Raised, Ref, as_float, float, is_true, object};
+use crate::handle::{self, call_at};
+use crate::task::{self, Making};
+use crate::{future, names};
+
+/// Adds the methods.
+pub(super) fn methods(builder: Builder<Engine>) -> Builder<Engine> {
+    builder
+        .method(
+            c"call_soon",
+            c"call_soon($self, callback, *args, context=None)\n--\n\nRuns callback(*args) in the next turn; returns its Handle.",
+            call_soon,
+        )
+        .method(
+            c"call_soon_threadsafe",
+            c"call_soon_threadsafe($self, callback, *args, context=None)\n--\n\nAs call_soon, from any thread.",
+            call_soon_threadsafe,
+        )
+        .method(
+            c"call_later",
+            c"call_later($self, delay, callback, *args, context=None)\n--\n\nRuns callback(*args) after delay seconds; returns its TimerHandle.",
+            call_later,
+        )
+        .method(
+            c"call_at",
+            c"call_at($self, when, callback, *args, context=None)\n--\n\nRuns callback(*args) at when, in seconds of time(); returns its TimerHandle.",
+            call_at_method,
+        )
+        .plain(c"time", c"time($self)\n--\n\nThe loop's clock, in seconds; time.monotonic().", |py, _| {
+            float(py, conbrio_core::clock::now())
+        })
+        .plain(c"create_future", c"create_future($self)\n--\n\nMakes a Future of this loop.", |py, this| {
+            if fallback::is_on() { fallback::create_future(py, this) } else { Ok(future::create(py, this)?.erase()) }
+        })
+        .method(
+            c"create_task",
+            c"create_task($self, coro, **kwargs)\n--\n\nSchedules a coroutine and returns its Task.",
+            create_task,
+        )
+        .one(c"_add_callback", c"_add_callback($self, handle, /)\n--\n\nRuns a handle in the next turn.", add_callback)
+        .one(
+            c"_add_callback_signalsafe",
+            c"_add_callback_signalsafe($self, handle, /)\n--\n\nAs _add_callback, and wakes the loop.",
+            |py, this, handle| {
+                let none = add_callback(py, this, handle)?;
+                this.wake(py);
+                Ok(none)
+            },
+        )
+}
+
+/// The context keyword, the only one there is.
+#[inline]
+fn context<'a>(py: Python<'_>, function: &str, args: &Args<'a>) -> Outcome<Option<&'a Object>> {
+    if !args.has_keywords() {
+        return Ok(None);
+    }
+    let context = args.keyword(names::context(py));
+    match args.keywords().find(|(key, _)| !key.bind(py).eq(names::context(py)).unwrap_or(false)) {
+        Some((key, _)) => {
+            let text = format!("{function}() got an unexpected keyword argument '{}'", key.bind(py).to_string());
+            Err(PyTypeError::new_err(text).into())
+        }
+        None => Ok(context),
+    }
+}
+
+#[cold]
+fn missing(function: &str, what: &str) -> Raised {
+    PyTypeError::new_err(format!("{function}() missing 1 required positional argument: '{what}'")).into()
+}
+
+/// What debug mode checks: the thread and the callback.
+#[cold]
+fn check(py: Python<'_>, this: &Instance<Engine>, callback: &Object, function: &str, any_thread: bool) -> Outcome<()> {
+    if !any_thread {
+        this.check_thread()?;
+    }
+    this.object().bind(py).call_method1("_check_callback", (callback.bind(py), function))?;
+    Ok(())
+}
+
+fn call_soon(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<Ref> {
+    let context = context(py, "call_soon", &args)?;
+    let [callback, rest @ ..] = args.positional() else { return Err(missing("call_soon", "callback")) };
+    this.check_closed()?;
+    if this.debug.get() {
+        check(py, this, callback, "call_soon", false)?;
+    }
+    Ok(handle::call_soon(py, this, callback, rest, context)?.erase())
+}
+
+fn call_soon_threadsafe(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<Ref> {
+    let context = context(py, "call_soon_threadsafe", &args)?;
+    let [callback, rest @ ..] = args.positional() else { return Err(missing("call_soon_threadsafe", "callback")) };
+    this.check_closed()?;
+    if this.debug.get() {
+        check(py, this, callback, "call_soon_threadsafe", true)?;
+    }
+    let handle = handle::call_soon_threadsafe(py, this, callback, rest, context)?;
+    this.wake(py);
+    Ok(handle)
+}
+
+fn call_later(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<Ref> {
+    let context = context(py, "call_later", &args)?;
+    let [delay, rest @ ..] = args.positional() else { return Err(missing("call_later", "delay")) };
+    if delay.is_none() {
+        return Err(PyTypeError::new_err("delay must not be None").into());
+    }
+    let [callback, rest @ ..] = rest else { return Err(missing("call_later", "callback")) };
+    let when = this.now(py)? + as_float(py, delay)?;
+    timer(py, this, "call_later", when, callback, rest, context)
+}
+
+fn call_at_method(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<Ref> {
+    let context = context(py, "call_at", &args)?;
+    let [when, rest @ ..] = args.positional() else { return Err(missing("call_at", "when")) };
+    if when.is_none() {
+        return Err(PyTypeError::new_err("when cannot be None").into());
+    }
+    let [callback, rest @ ..] = rest else { return Err(missing("call_at", "callback")) };
+    timer(py, this, "call_at", as_float(py, when)?, callback, rest, context)
+}
+
+#[expect(clippy::too_many_arguments, reason = "asyncio's own parameters")]
+#[inline]
+fn timer(
+    py: Python<'_>,
+    this: &Instance<Engine>,
+    function: &str,
+    when: f64,
+    callback: &Object,
+    args: &[&Object],
+    context: Option<&Object>,
+) -> Outcome<Ref> {
+    this.check_closed()?;
+    if this.debug.get() {
+        check(py, this, callback, function, false)?;
+    }
+    Ok(call_at(py, this, when, callback, args, context)?.erase())
+}
+
+/// Runs a handle that somebody else has made: ours natively, any other by its `_run`.
+fn add_callback(py: Python<'_>, this: &Instance<Engine>, given: &Object) -> Outcome<Ref> {
+    if let Some(own) = Instance::<handle::Handle>::of(given) {
+        this.push(py, handle::runnable(own));
+        return Ok(Ref::none());
+    }
+    if given.bind(py).getattr("_cancelled")?.is_truthy()? {
+        return Ok(Ref::none());
+    }
+    let run = crate::ffi::attribute(py, given, names::run(py))?;
+    let context = py.import("contextvars")?.call_method0("copy_context")?;
+    handle::call_soon(py, this, &run, &[], Some(object(&context)))?;
+    Ok(Ref::none())
+}
+
+fn create_task(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<Ref> {
+    this.check_closed()?;
+    if fallback::is_on() || !this.task_factory.is_empty() {
+        return fallback::create_task(py, this, args);
+    }
+    let [coroutine, name, context, eager] = args.parse(&Parameters {
+        function: "create_task",
+        names: [names::coro(py), names::name(py), names::context(py), names::eager_start(py)],
+        positional: 1,
+        required: 1,
+    })?;
+    let Some(coroutine) = coroutine else { return Err(missing("create_task", "coro")) };
+    let eager = eager.filter(|eager| !eager.is_none()).map_or(Ok(false), |eager| is_true(py, eager))?;
+    Ok(task::create(py, this, &Making { coroutine, name, context, eager })?.erase())
+}

@@ -1,0 +1,41 @@
+//! Built-in functions bound to a native object, such as a task's wake-up callback.
+
+use std::ffi::CStr;
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+use super::class::Stateless;
+use super::instance::{Class, Instance};
+use super::object::{Object, Outcome, Ref};
+
+/// The description of a function that takes one argument and is bound to an instance.
+pub(crate) struct Builtin(ffi::PyMethodDef);
+
+// SAFETY: the description is only read, and points to static text and code.
+unsafe impl Sync for Builtin {}
+
+impl Builtin {
+    /// Describes `function`, to be seen as `name`.
+    pub(crate) const fn new<T: Class, F>(name: &'static CStr, _function: F) -> Self
+    where
+        F: for<'a> Fn(Python<'_>, &'a Instance<T>, &'a Object) -> Outcome<Ref> + Stateless,
+    {
+        Self(ffi::PyMethodDef {
+            ml_name: name.as_ptr(),
+            ml_meth: ffi::PyMethodDefPointer { PyCFunction: super::class::one::<T, F> },
+            ml_flags: ffi::METH_O,
+            ml_doc: std::ptr::null(),
+        })
+    }
+
+    /// The function bound to `this`, which is an instance of the class it was described for.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub(crate) fn bind<T: Class>(&'static self, _py: Python<'_>, this: &Instance<T>) -> Outcome<Ref> {
+        let description = (&raw const self.0).cast_mut();
+        // SAFETY: the description is static; CPython does not write to it.
+        unsafe { Ref::returned(ffi::PyCFunction_NewEx(description, this.object().as_ptr(), std::ptr::null_mut())) }
+    }
+}

@@ -1,0 +1,179 @@
+//! Who waits for a future: the first in the future itself, further ones in a list, woken in order.
+
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use super::Future;
+use crate::engine;
+use crate::ffi::{Instance, Object, Outcome, Ref, context, object, tuple, tuple_items};
+use crate::runnable::{shown, waken};
+use crate::handle;
+
+/// Adds a native waiter, a task: it becomes runnable when the future ends.
+///
+/// # Errors
+/// `MemoryError`.
+#[inline]
+pub(crate) fn park(py: Python<'_>, future: &Instance<Future>, waiter: Ref) -> Outcome<()> {
+    if !future.is_pending() {
+        return wake(py, future, waiter, None);
+    }
+    if future.0.waiter.is_empty() && future.0.waiters.is_empty() {
+        drop(future.0.waiter.replace(Some(waiter)));
+        return Ok(());
+    }
+    append(py, future, &waiter, &Ref::none())
+}
+
+/// Adds a callable, to be called with the future in `context` (a copy of the current one if none is given).
+///
+/// # Errors
+/// What a foreign loop's `call_soon` raises.
+pub(crate) fn add_done_callback(
+    py: Python<'_>,
+    future: &Instance<Future>,
+    callback: &Object,
+    context: Option<&Object>,
+) -> Outcome<()> {
+    future.check_alive()?;
+    let context = match context {
+        Some(given) if !given.is_none() => given.share(),
+        _ => context::copy_current(py)?,
+    };
+    if !future.is_pending() {
+        return wake(py, future, callback.share(), Some(context));
+    }
+    if future.0.waiter.is_empty() && future.0.waiters.is_empty() {
+        drop(future.0.waiter_context.replace(Some(context)));
+        drop(future.0.waiter.replace(Some(callback.share())));
+        return Ok(());
+    }
+    append(py, future, callback, &context)
+}
+
+/// Adds to the list; a native waiter has `None` for a context.
+fn append(py: Python<'_>, future: &Instance<Future>, waiter: &Object, context: &Object) -> Outcome<()> {
+    let list = match future.0.waiters.share() {
+        Some(list) => list,
+        None => {
+            let list: Ref = PyList::empty(py).into_any().into();
+            future.0.waiters.set(list.share());
+            list
+        }
+    };
+    let pair = tuple(py, &[waiter, context])?;
+    list.bind(py).cast::<PyList>().map_err(PyErr::from)?.append(pair.bind(py))?;
+    Ok(())
+}
+
+/// Schedules everybody who waits, in order.
+///
+/// # Errors
+/// What a foreign loop's `call_soon` raises.
+#[inline]
+pub(crate) fn wake_all(py: Python<'_>, future: &Instance<Future>) -> Outcome<()> {
+    if let Some(first) = future.0.waiter.take() {
+        wake(py, future, first, future.0.waiter_context.take())?;
+    }
+    match future.0.waiters.take() {
+        Some(list) => wake_list(py, future, &list),
+        None => Ok(()),
+    }
+}
+
+fn wake_list(py: Python<'_>, future: &Instance<Future>, list: &Object) -> Outcome<()> {
+    for pair in list.bind(py).cast::<PyList>().map_err(PyErr::from)?.iter() {
+        if let [waiter, context] = tuple_items(object(&pair)) {
+            let context = (!context.is_none()).then(|| context.share());
+            wake(py, future, waiter.share(), context)?;
+        }
+    }
+    Ok(())
+}
+
+/// Schedules one: a callable in its context, a native waiter without.
+#[inline]
+fn wake(py: Python<'_>, future: &Instance<Future>, waiter: Ref, context: Option<Ref>) -> Outcome<()> {
+    let Some(event_loop) = future.0.event_loop.share() else { return Ok(()) };
+    if let Some(context) = context {
+        return handle::schedule(py, &event_loop, &waiter, future.object(), &context);
+    }
+    if let Some(engine) = engine::plain(&event_loop) {
+        engine.check_closed()?;
+        if engine.debug.get() {
+            engine.check_thread()?;
+        }
+        if let Some(runnable) = waken(py, waiter) {
+            engine.push(py, runnable);
+        }
+        return Ok(());
+    }
+    let (callback, context) = shown(py, &waiter)?;
+    handle::schedule(py, &event_loop, &callback, future.object(), &context)
+}
+
+/// Removes every callable equal to `callback`; says how many there were.
+///
+/// # Errors
+/// What comparing raises.
+pub(crate) fn remove_done_callback(py: Python<'_>, future: &Instance<Future>, callback: &Object) -> Outcome<usize> {
+    future.check_alive()?;
+    let mut removed = 0;
+    if let Some(first) = future.0.waiter.share() {
+        let context = future.0.waiter_context.share();
+        if equals(py, callback, &first, context.as_deref())? && future.0.waiter.holds(&first) {
+            drop((future.0.waiter.take(), future.0.waiter_context.take()));
+            removed = 1;
+        }
+    }
+    let Some(list) = future.0.waiters.share() else { return Ok(removed) };
+    let list = list.bind(py).cast::<PyList>().map_err(PyErr::from)?.to_owned();
+    let kept = PyList::empty(py);
+    for pair in list.iter() {
+        let same = match tuple_items(object(&pair)) {
+            [waiter, context] => equals(py, callback, waiter, (!context.is_none()).then_some(*context))?,
+            _ => false,
+        };
+        if same { removed += 1 } else { kept.append(pair)? }
+    }
+    if kept.is_empty() {
+        future.0.waiters.clear();
+    } else if !future.0.waiters.is_empty() {
+        future.0.waiters.set(kept.into_any().into());
+    }
+    Ok(removed)
+}
+
+/// Whether `callback` is what Python is shown for a waiter.
+fn equals(py: Python<'_>, callback: &Object, waiter: &Object, context: Option<&Object>) -> Outcome<bool> {
+    match context {
+        Some(_) => Ok(callback.bind(py).eq(waiter.bind(py))?),
+        None => Ok(callback.bind(py).eq(shown(py, waiter)?.0.bind(py))?),
+    }
+}
+
+/// The waiters as asyncio shows them: a list of (callable, context), or `None`.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn waiters_shown(py: Python<'_>, future: &Instance<Future>) -> Outcome<Ref> {
+    let all = PyList::empty(py);
+    let pair = |waiter: &Object, context: Option<&Object>| -> Outcome<Ref> {
+        match context {
+            Some(context) => tuple(py, &[waiter, context]),
+            None => shown(py, waiter).and_then(|(callback, context)| tuple(py, &[&callback, &context])),
+        }
+    };
+    if let Some(first) = future.0.waiter.share() {
+        all.append(pair(&first, future.0.waiter_context.share().as_deref())?.bind(py))?;
+    }
+    if let Some(list) = future.0.waiters.share() {
+        for entry in list.bind(py).cast::<PyList>().map_err(PyErr::from)?.iter() {
+            if let [waiter, context] = tuple_items(object(&entry)) {
+                all.append(pair(waiter, (!context.is_none()).then_some(*context))?.bind(py))?;
+            }
+        }
+    }
+    if all.is_empty() { Ok(Ref::none()) } else { Ok(all.into_any().into()) }
+}
+

@@ -1,0 +1,45 @@
+//! Eager tasks: the first step runs before the constructor returns.
+
+use pyo3::prelude::*;
+
+use super::{Task, registry, step};
+use crate::engine::Engine;
+use crate::ffi::{Instance, Object, Outcome, Ref, call, context, is_true, raise};
+use crate::names;
+
+/// Runs the first step now, in the task's context, as the current task; schedules nothing if the coroutine ends in it.
+///
+/// # Errors
+/// `SystemExit` and `KeyboardInterrupt` of the coroutine.
+pub(super) fn start(py: Python<'_>, task: &Instance<Task>) -> Outcome<()> {
+    let event_loop = task.future.0.event_loop.share_or_none();
+    registry::remember(py, task)?;
+    let former = swap(py, &event_loop, Some(task.object()))?;
+    let stepped = in_context(py, task);
+    let restored = swap(py, &event_loop, former.as_deref());
+    if !task.future().is_pending() {
+        registry::forget(task);
+        task.own.coroutine.clear();
+    }
+    stepped?;
+    restored.map(drop)
+}
+
+fn in_context(py: Python<'_>, task: &Instance<Task>) -> Outcome<()> {
+    let context = task.own.context.share_or_none();
+    context::enter(py, &context)?;
+    let stepped = step::step(py, task, None).map_err(crate::ffi::Raised::take);
+    context::leave(py, &context);
+    stepped.map_err(raise)
+}
+
+/// Makes `task` the current one of the loop and returns the former.
+fn swap(py: Python<'_>, event_loop: &Object, task: Option<&Object>) -> Outcome<Option<Ref>> {
+    if let Some(engine) = Instance::<Engine>::of(event_loop) {
+        return engine.swap_task(py, task);
+    }
+    let none = Ref::none();
+    let former = call(py, names::swap_current_task(py)?, &[event_loop, task.unwrap_or(&none)])?;
+    let _ = is_true;
+    Ok((!former.is_none()).then_some(former))
+}

@@ -1,0 +1,37 @@
+//! All tasks: each is in asyncio's list from its making to its end.
+
+use pyo3::prelude::*;
+
+use super::Task;
+use crate::ffi::{Instance, Outcome, TaskList};
+
+/// Appends a task to the list.
+///
+/// # Errors
+/// When the list cannot be made known to asyncio.
+#[inline]
+pub(super) fn remember(py: Python<'_>, task: &Instance<Task>) -> Outcome<()> {
+    TaskList::add(py, &task.own.node);
+    Ok(())
+}
+
+/// Takes a task that ended, or dies, out of the list.
+#[inline]
+pub(super) fn forget(task: &Task) {
+    TaskList::remove(&task.own.node);
+}
+
+/// Makes the list known to asyncio.
+///
+/// # Errors
+/// When asyncio cannot be taught.
+pub(crate) fn install(py: Python<'_>) -> Outcome<()> {
+    TaskList::install(py)
+}
+
+/// Every task that has not ended, for versions whose asyncio asks us.
+#[pyfunction]
+#[pyo3(name = "_native_tasks")]
+pub(crate) fn all_tasks(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyAny>>> {
+    Ok(TaskList::all(py).into_iter().map(|task| task.bind(py).to_owned()).collect())
+}
