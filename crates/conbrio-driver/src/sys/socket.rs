@@ -73,6 +73,35 @@ pub fn accept(listener: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Accepts as [`accept`] does, and asks for the peer's address.
+pub fn accept_from(listener: RawFd, peer: &mut Address) -> io::Result<OwnedFd> {
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    let (address, mut length) = peer.room();
+    // SAFETY: `address` is writable for `length`.
+    let fd = number(unsafe { libc::accept4(listener, address, &raw mut length, flags) })?;
+    peer.written(length);
+    // SAFETY: just made, owned by nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Asks for the socket's own address.
+pub fn local_address(fd: RawFd, local: &mut Address) -> io::Result<()> {
+    let (address, mut length) = local.room();
+    // SAFETY: `address` is writable for `length`.
+    number(unsafe { libc::getsockname(fd, address, &raw mut length) })?;
+    local.written(length);
+    Ok(())
+}
+
+/// Asks for the address of the socket's peer.
+pub fn peer_address(fd: RawFd, peer: &mut Address) -> io::Result<()> {
+    let (address, mut length) = peer.room();
+    // SAFETY: `address` is writable for `length`.
+    number(unsafe { libc::getpeername(fd, address, &raw mut length) })?;
+    peer.written(length);
+    Ok(())
+}
+
 /// Tells the peer that nothing more will be sent.
 pub fn shutdown_write(fd: RawFd) -> io::Result<()> {
     // SAFETY: no pointers.
@@ -136,8 +165,8 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::{
-        Address, accept, recv, recv_from, recv_uninit, send, send_gather, send_to, set_nodelay,
-        shutdown_write, take_error,
+        Address, accept, accept_from, local_address, peer_address, recv, recv_from, recv_uninit,
+        send, send_gather, send_to, set_nodelay, shutdown_write, take_error,
     };
 
     #[test]
@@ -182,6 +211,23 @@ mod tests {
         assert!(take_error(accepted.as_raw_fd()).unwrap().is_none());
         let error = recv(accepted.as_raw_fd(), &mut [0; 1]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn both_ends_know_each_other() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut addresses = [Address::default(); 3];
+        let [accepted_from, local, remote] = &mut addresses;
+        let accepted = accept_from(listener.as_raw_fd(), accepted_from).unwrap();
+        local_address(peer.as_raw_fd(), local).unwrap();
+        peer_address(accepted.as_raw_fd(), remote).unwrap();
+        assert_eq!(accepted_from.as_bytes(), local.as_bytes());
+        assert_eq!(remote.as_bytes(), local.as_bytes());
+        assert_eq!(
+            peer_address(listener.as_raw_fd(), remote).unwrap_err().kind(),
+            io::ErrorKind::NotConnected
+        );
     }
 
     #[test]
