@@ -7,8 +7,11 @@ use pyo3::prelude::*;
 
 use super::object::{Object, Outcome, Raised, Ref};
 
+unsafe extern "C" {
+    fn _PyBytes_Resize(object: *mut *mut ffi::PyObject, size: ffi::Py_ssize_t) -> std::ffi::c_int;
+}
+
 /// A `bytes` object, of exactly that class, that somebody still reads; its memory never changes nor moves.
-#[derive(Debug)]
 pub(crate) struct Bytes(Ref);
 
 impl Bytes {
@@ -25,7 +28,7 @@ impl AsRef<[u8]> for Bytes {
     fn as_ref(&self) -> &[u8] {
         // SAFETY: a live `bytes`; what it points to is as long as it says and lives as long as it does.
         unsafe {
-            let length = ffi::PyBytes_GET_SIZE(self.0.as_ptr()).unsigned_abs();
+            let length = ffi::Py_SIZE(self.0.as_ptr()).unsigned_abs();
             std::slice::from_raw_parts(ffi::PyBytes_AS_STRING(self.0.as_ptr()).cast(), length)
         }
     }
@@ -57,13 +60,13 @@ pub(crate) fn filled_bytes<E>(
     // much of it now is. The resize takes over the reference and gives one back, or raises.
     unsafe {
         let fresh = Ref::returned(ffi::PyBytes_FromStringAndSize(std::ptr::null(), room.cast_signed()))?;
-        let memory = ffi::PyBytes_AS_STRING(fresh.as_ptr()).cast();
+        let memory = ffi::PyBytes_AS_STRING(fresh.as_ptr()).cast_mut().cast();
         let length = match fill(std::slice::from_raw_parts_mut(memory, room)) {
             Ok(length) => length.min(room),
             Err(error) => return Ok(Err(error)),
         };
         let mut object = fresh.into_ptr();
-        if length < room && ffi::_PyBytes_Resize(&raw mut object, length.cast_signed()) < 0 {
+        if length < room && _PyBytes_Resize(&raw mut object, length.cast_signed()) < 0 {
             return Err(Raised::already());
         }
         Ok(Ok((Ref::steal(object), length)))

@@ -1,0 +1,229 @@
+//! How a transport ends: closed when all is sent, aborted, or broken by an error; and what is reported then.
+
+use std::io;
+
+use pyo3::exceptions::{PyConnectionError, PyOSError, PyResourceWarning};
+use pyo3::prelude::*;
+
+use super::StreamTransport;
+use crate::ffi::{
+    Instance, Object, Outcome, Own, Raised, Ref, Thunk, call_keyword, call_method, context, object, raise, write_unraisable,
+};
+use crate::report::{ends_loop, os_exception, report_raised};
+use crate::{names, protocol};
+
+/// `close()`: reads no more, sends what is owed, then the connection is lost.
+///
+/// # Errors
+/// `RuntimeError` when the loop is closed.
+pub(super) fn close(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<()> {
+    if this.life.closing.get() {
+        return Ok(());
+    }
+    // What CPython has sent by now can have found the connection broken, so this comes first.
+    this.settle(py)?;
+    if this.life.closing.replace(true) {
+        return Ok(());
+    }
+    this.stop_reading(py);
+    if this.owed(py) > 0 {
+        return Ok(());
+    }
+    this.stop_writing(py);
+    lose(py, this, Ref::none())
+}
+
+/// `abort()`: as `close()`, but what the system has not taken is forgotten.
+pub(super) fn abort(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<()> {
+    this.settle(py)?;
+    force_close(py, this, &Ref::none())
+}
+
+/// Ends the connection because of `exception`. CPython: `_force_close`.
+pub(super) fn force_close(py: Python<'_>, this: &Instance<StreamTransport>, exception: &Object) -> Outcome<()> {
+    if this.life.lost.get() != 0 {
+        return Ok(());
+    }
+    this.forget_owed(py);
+    this.stop_writing(py);
+    if !this.life.closing.replace(true) {
+        this.stop_reading(py);
+    }
+    lose(py, this, exception.share())
+}
+
+/// Has the protocol told in the next turn that the connection is lost.
+fn lose(py: Python<'_>, this: &Instance<StreamTransport>, exception: Ref) -> Outcome<()> {
+    this.life.lost.set(this.life.lost.get().saturating_add(1));
+    let Some(engine) = this.engine() else { return Ok(()) };
+    engine.check_closed()?;
+    this.reason.set(exception);
+    this.follow_context(py)?;
+    engine.push(py, Thunk::new(this.own(), lost));
+    Ok(())
+}
+
+/// The turn after the connection ended.
+fn lost(py: Python<'_>, this: Own<StreamTransport>) -> Outcome<()> {
+    let Some(context) = this.context.share() else { return Ok(()) };
+    let reason = this.reason.take().unwrap_or_else(Ref::none);
+    let answer = context::enter(py, &context).and_then(|()| {
+        let answer = connection_lost(py, &this, &reason);
+        context::leave(py, &context);
+        answer
+    });
+    match answer {
+        Ok(()) => Ok(()),
+        // The loop is forgotten by now, but not by the context's owner: the report goes to the running one.
+        Err(raised) => guarded(py, &this, "_call_connection_lost", Err(raised)),
+    }
+}
+
+/// Tells the protocol, closes the socket and forgets both. CPython: `_call_connection_lost`.
+///
+/// # Errors
+/// What the protocol raises.
+pub(super) fn connection_lost(py: Python<'_>, this: &Instance<StreamTransport>, exception: &Object) -> Outcome<()> {
+    let event_loop = this.fields.event_loop.share();
+    let told = match this.protocol.share() {
+        Some(protocol) => protocol::connection_lost(py, &protocol, exception),
+        None => Ok(()),
+    };
+    // The exception stands aside while the rest is done.
+    let told = told.map_err(Raised::take);
+    let closed = close_socket(py, this);
+    this.protocol.clear();
+    this.fields.event_loop.clear();
+    this.context.clear();
+    let closed = closed.and_then(|()| this.detach(py)).and_then(|()| {
+        if this.empty_waiter.is_empty() {
+            return Ok(());
+        }
+        let gone = PyConnectionError::new_err("Connection is closed by peer").into_value(py).into_bound(py).into_any();
+        this.tell_waiter(py, Some(object(&gone)))
+    });
+    match (told, event_loop) {
+        (Ok(()), _) => closed,
+        (Err(exception), Some(event_loop)) => {
+            if let Err(raised) = closed {
+                drop(raised.take());
+            }
+            let message = || "Exception in callback StreamTransport._call_connection_lost()".to_owned();
+            report_raised(py, &event_loop, raise(exception), message, &[("transport", this.object())])
+        }
+        (Err(exception), None) => Err(raise(exception)),
+    }
+}
+
+/// Closes the descriptor, whoever owns it.
+fn close_socket(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<()> {
+    this.life.open.set(false);
+    drop(this.own.replace(None));
+    match this.sock.share() {
+        Some(sock) => call_method(py, &sock, names::close(py), &[]).map(drop),
+        None => Ok(()),
+    }
+}
+
+/// Reports an exception and ends the connection, unless the exception must leave the loop. CPython: `_fatal_error`.
+///
+/// # Errors
+/// `SystemExit` and `KeyboardInterrupt`.
+pub(super) fn fatal(py: Python<'_>, this: &Instance<StreamTransport>, raised: Raised, message: &str) -> Outcome<()> {
+    let exception = raised.take();
+    if ends_loop(py, &exception) {
+        return Err(raise(exception));
+    }
+    fatal_exception(py, this, &exception, message)
+}
+
+/// The same for an error of the system.
+pub(super) fn fatal_io(py: Python<'_>, this: &Instance<StreamTransport>, error: &io::Error, message: &str) -> Outcome<()> {
+    fatal_exception(py, this, &*os_exception(py, error)?, message)
+}
+
+/// The same for an exception that was caught.
+pub(super) fn fatal_exception(
+    py: Python<'_>,
+    this: &Instance<StreamTransport>,
+    exception: &Object,
+    message: &str,
+) -> Outcome<()> {
+    if exception.bind(py).is_instance_of::<PyOSError>() {
+        if this.engine().is_some_and(|engine| engine.debug.get()) {
+            let exc_info = pyo3::types::PyDict::new(py);
+            exc_info.set_item("exc_info", exception.bind(py))?;
+            let words = ("%r: %s", this.object().bind(py), message);
+            names::asyncio_logger(py)?.bind(py).call_method("debug", words, Some(&exc_info))?;
+        }
+    } else {
+        let protocol = this.protocol.share().unwrap_or_else(Ref::none);
+        this.report(py, raise(exception.share()), message, &protocol)?;
+    }
+    force_close(py, this, exception)
+}
+
+/// Reports what no rule of transports has caught, as a callback's exception.
+///
+/// # Errors
+/// `SystemExit` and `KeyboardInterrupt`.
+pub(super) fn guarded(
+    py: Python<'_>,
+    this: &Instance<StreamTransport>,
+    method: &str,
+    answer: Outcome<()>,
+) -> Outcome<()> {
+    let Err(raised) = answer else { return Ok(()) };
+    let event_loop = match this.fields.event_loop.share() {
+        Some(event_loop) => event_loop,
+        None => crate::ffi::call(py, names::get_running_loop(py)?, &[])?,
+    };
+    let message = || format!("Exception in callback StreamTransport.{method}()");
+    report_raised(py, &event_loop, raised, message, &[("transport", this.object())])
+}
+
+/// Says `words` about the transport in debug mode.
+#[inline]
+pub(super) fn log(py: Python<'_>, this: &Instance<StreamTransport>, words: &str) -> Outcome<()> {
+    if this.engine().is_some_and(|engine| engine.debug.get()) {
+        names::asyncio_logger(py)?.bind(py).call_method1("debug", (words, this.object().bind(py)))?;
+    }
+    Ok(())
+}
+
+/// The last words of a transport that nobody closed.
+pub(super) fn finalize(py: Python<'_>, this: &Instance<StreamTransport>) {
+    if !this.life.open.get() {
+        return;
+    }
+    let warned = warn_unclosed(py, this);
+    let closed = close_socket(py, this).and_then(|()| this.detach(py));
+    for raised in [warned, closed].into_iter().filter_map(Result::err) {
+        write_unraisable(raised, this.object());
+    }
+}
+
+fn warn_unclosed(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<()> {
+    let text = format!("unclosed transport {}", super::methods::text(py, this));
+    let text = pyo3::types::PyString::new(py, &text);
+    let category = py.get_type::<PyResourceWarning>();
+    let arguments = [object(&text), object(&category)];
+    call_keyword(py, names::warn(py)?, &arguments, (names::source(py), this.object())).map(drop)
+}
+
+impl Instance<StreamTransport> {
+    /// Makes the current context the one that the protocol is called in, unless one was given.
+    pub(super) fn follow_context(&self, py: Python<'_>) -> Outcome<()> {
+        if !self.life.context_given.get() {
+            self.context.set(context::copy_current(py)?);
+        }
+        Ok(())
+    }
+
+    /// Tells the server that the connection is gone.
+    fn detach(&self, py: Python<'_>) -> Outcome<()> {
+        let Some(server) = self.server.take() else { return Ok(()) };
+        let arguments: &[&Object] = if cfg!(Py_3_13) { &[self.object()] } else { &[] };
+        call_method(py, &server, names::detach(py), arguments).map(drop)
+    }
+}

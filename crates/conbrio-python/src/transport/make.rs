@@ -1,0 +1,165 @@
+//! How a transport begins: of a Python socket, or of a descriptor that was accepted natively.
+
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+use conbrio_driver::sys::socket;
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+use super::life::guarded;
+use super::{Ends, StreamTransport};
+use crate::engine::Engine;
+use crate::ffi::{
+    Instance, Object, Outcome, Own, Ref, Thunk, attribute_if_any, call_method, object,
+};
+use crate::{handle, names};
+
+/// The number of the TCP protocol.
+const TCP: i32 = 6;
+
+/// Where a connection's descriptor comes from.
+pub(crate) enum Connection<'a> {
+    /// A Python socket, which goes on owning it.
+    Socket(&'a Object),
+    /// Accepted natively: owned by the transport until somebody asks for the socket.
+    Accepted(OwnedFd, Box<Ends>),
+}
+
+/// What a transport is made of besides its connection.
+pub(crate) struct Made<'a> {
+    /// The loop, one of ours.
+    pub(crate) event_loop: &'a Object,
+    /// Who hears.
+    pub(crate) protocol: &'a Object,
+    /// A future that is told when reading has begun.
+    pub(crate) waiter: Option<&'a Object>,
+    /// The dictionary behind `get_extra_info`.
+    pub(crate) extra: Option<&'a Object>,
+    /// What the transport is attached to while it is open.
+    pub(crate) server: Option<&'a Object>,
+    /// The context that the protocol is called in.
+    pub(crate) context: Option<&'a Object>,
+}
+
+/// Makes a transport and has the protocol told in the next turn.
+///
+/// # Errors
+/// What the server or the loop's table raises.
+pub(crate) fn make(py: Python<'_>, made: &Made<'_>, connection: Connection<'_>) -> Outcome<Own<StreamTransport>> {
+    let this = Own::new(py, StreamTransport::unmade())?;
+    begin(py, &this, made, connection)?;
+    Ok(this)
+}
+
+/// `StreamTransport(loop, sock, protocol, waiter=None, extra=None, server=None, context=None)`.
+pub(super) fn init(
+    py: Python<'_>,
+    this: &Instance<StreamTransport>,
+    args: &Object,
+    keywords: Option<&Object>,
+) -> Outcome<()> {
+    let args = args.bind(py).to_owned().cast_into::<PyTuple>().map_err(PyErr::from)?;
+    let keywords = keywords.map(|keywords| keywords.bind(py).to_owned().cast_into::<PyDict>());
+    let keywords = keywords.transpose().map_err(PyErr::from)?;
+    let given = |index: usize, name: &str| -> PyResult<Option<Bound<'_, PyAny>>> {
+        let named = keywords.as_ref().map(|keywords| keywords.get_item(name)).transpose()?.flatten();
+        Ok(args.get_item(index).ok().or(named).filter(|value| !value.is_none()))
+    };
+    let names = ["loop", "sock", "protocol", "waiter", "extra", "server", "context"];
+    let mut values = [const { None }; 7];
+    for (index, (value, name)) in values.iter_mut().zip(names).enumerate() {
+        *value = given(index, name)?;
+    }
+    let [event_loop, sock, protocol, waiter, extra, server, context] = &values;
+    let (Some(event_loop), Some(sock), Some(protocol)) = (event_loop, sock, protocol) else {
+        return Err(PyTypeError::new_err("StreamTransport() needs a loop, a socket and a protocol").into());
+    };
+    let made = Made {
+        event_loop: object(event_loop),
+        protocol: object(protocol),
+        waiter: waiter.as_ref().map(object),
+        extra: extra.as_ref().map(object),
+        server: server.as_ref().map(object),
+        context: context.as_ref().map(object),
+    };
+    begin(py, this, &made, Connection::Socket(object(sock)))
+}
+
+fn begin(
+    py: Python<'_>,
+    this: &Instance<StreamTransport>,
+    made: &Made<'_>,
+    connection: Connection<'_>,
+) -> Outcome<()> {
+    let Some(engine) = Instance::<Engine>::of(made.event_loop) else {
+        return Err(PyTypeError::new_err("StreamTransport() needs a loop of conbrio's").into());
+    };
+    let extra = made.extra.map_or_else(|| PyDict::new(py).into_any().into(), Object::share);
+    this.fields.extra.set(extra);
+    this.fields.event_loop.set(made.event_loop.share());
+    if let Some(context) = made.context {
+        this.context.set(context.share());
+        this.life.context_given.set(true);
+    }
+    let fd = adopt(py, this, connection)?;
+    this.protocol.set(py, made.protocol)?;
+    if let Some(server) = made.server {
+        let arguments: &[&Object] = if cfg!(Py_3_13) { &[this.object()] } else { &[] };
+        call_method(py, server, names::attach(py), arguments)?;
+        this.server.set(server.share());
+    }
+    if let Some(transports) = attribute_if_any(py, made.event_loop, names::transports(py))? {
+        transports.bind(py).set_item(fd, this.object().bind(py))?;
+    }
+    schedule(py, this, engine, made)
+}
+
+/// Takes the descriptor over and asks for both addresses while there is a peer.
+fn adopt(py: Python<'_>, this: &Instance<StreamTransport>, connection: Connection<'_>) -> Outcome<RawFd> {
+    let (fd, ends) = match connection {
+        Connection::Socket(sock) => {
+            let fd = call_method(py, sock, names::fileno(py), &[])?.bind(py).extract::<RawFd>()?;
+            let protocol = sock.bind(py).getattr(pyo3::intern!(py, "proto"));
+            let protocol = protocol.and_then(|protocol| protocol.extract::<i32>()).unwrap_or_default();
+            this.sock.set(sock.share());
+            (fd, Box::new(Ends::of(fd, protocol)))
+        }
+        Connection::Accepted(own, ends) => {
+            let fd = own.as_raw_fd();
+            drop(this.own.replace(Some(own)));
+            (fd, ends)
+        }
+    };
+    if ends.protocol == TCP {
+        // A connection that is already broken refuses; reading will tell.
+        let _ = socket::set_nodelay(fd, true);
+    }
+    this.fd.set(fd);
+    this.life.open.set(true);
+    drop(this.ends.replace(Some(ends)));
+    Ok(fd)
+}
+
+/// Order: `connection_made`, then reading begins, then the waiter hears of it.
+fn schedule(py: Python<'_>, this: &Instance<StreamTransport>, engine: &Instance<Engine>, made: &Made<'_>) -> Outcome<()> {
+    engine.check_closed()?;
+    let connection_made = crate::ffi::attribute(py, made.protocol, names::connection_made(py))?;
+    handle::call_soon(py, engine, &connection_made, &[this.object()], made.context)?;
+    this.follow_context(py)?;
+    engine.push(py, Thunk::new(this.own(), start));
+    if let Some(waiter) = made.waiter {
+        let set_result = names::set_result_unless_cancelled(py)?;
+        handle::call_soon(py, engine, set_result, &[waiter, &Ref::none()], made.context)?;
+    }
+    Ok(())
+}
+
+/// Begins to read, after `connection_made`.
+fn start(py: Python<'_>, this: Own<StreamTransport>) -> Outcome<()> {
+    if !this.is_reading() || this.life.reading.get() {
+        return Ok(());
+    }
+    let answer = this.start_reading(py);
+    guarded(py, &this, "_add_reader", answer)
+}

@@ -1,0 +1,237 @@
+//! The Python class: every method and attribute, a line or two each.
+
+use std::fmt::Write as _;
+
+use pyo3::BoundObject;
+use pyo3::prelude::*;
+
+use super::life::{abort, close, connection_lost, fatal_exception, finalize, force_close};
+use super::write::{write, write_eof, write_ready, writelines};
+use super::{StreamTransport, extra, make, read};
+use crate::ffi::layout::prove_transports;
+use crate::ffi::{Args, Builder, Instance, Object, Outcome, Parameters, Raised, Ref, Slot, call_method, object};
+use crate::names;
+
+/// The class `StreamTransport`.
+///
+/// # Errors
+/// When it cannot be made, or asyncio's transports are laid out otherwise than we know.
+pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    prove_transports(py)?;
+    let base = names::flow_control(py).map_err(error_of(py))?;
+    let (dict, weak_references) = StreamTransport::ATTRIBUTES;
+    let builder = Builder::<StreamTransport>::new(c"The two directions of a connected stream socket; made by the loop.")
+        .with_attributes(dict, weak_references)
+        .new_with(|_, _, _| Ok(StreamTransport::unmade()))
+        .init(make::init)
+        .finalizer(finalize)
+        .repr(|py, this| Ok(object(&pyo3::types::PyString::new(py, &text(py, this))).share()));
+    let builder = state(internals(limits(writing(reading(builder)))));
+    builder.create(py, Some(&base.bind(py)))
+}
+
+fn error_of(py: Python<'_>) -> impl Fn(Raised) -> PyErr {
+    move |raised| PyErr::from_value(raised.take().bind(py).to_owned())
+}
+
+fn none(answer: Outcome<()>) -> Outcome<Ref> {
+    answer.map(|()| Ref::none())
+}
+
+fn reading(builder: Builder<StreamTransport>) -> Builder<StreamTransport> {
+    builder
+        .plain(c"is_reading", c"is_reading($self)\n--\n\nTells whether bytes are received.", |_, this| {
+            Ok(Ref::boolean(this.is_reading()))
+        })
+        .plain(c"pause_reading", c"pause_reading($self)\n--\n\nReceives nothing until resume_reading().", |py, this| {
+            none(this.pause_reading(py))
+        })
+        .plain(c"resume_reading", c"resume_reading($self)\n--\n\nReceives again.", |py, this| {
+            none(this.resume_reading(py))
+        })
+        .one(c"set_protocol", c"set_protocol($self, protocol)\n--\n\nMakes protocol the one that hears.", |py, this, protocol| {
+            none(this.protocol.set(py, protocol))
+        })
+        .plain(c"get_protocol", c"get_protocol($self)\n--\n\nThe protocol.", |_, this| Ok(or_none(this.protocol.share())))
+        .method(
+            c"get_extra_info",
+            c"get_extra_info($self, name, default=None)\n--\n\nOptional information: socket, sockname, peername.",
+            |py, this, args| {
+                let parameters = Parameters {
+                    function: "get_extra_info",
+                    names: [names::name(py), names::default(py)],
+                    positional: 2,
+                    required: 1,
+                };
+                match args.parse(&parameters)? {
+                    [Some(name), default] => extra::get(py, this, name, default),
+                    _ => Ok(Ref::none()),
+                }
+            },
+        )
+}
+
+fn writing(builder: Builder<StreamTransport>) -> Builder<StreamTransport> {
+    builder
+        .one(c"write", c"write($self, data)\n--\n\nSends data; does not wait.", write)
+        .one(c"writelines", c"writelines($self, list_of_data)\n--\n\nSends several pieces of data.", writelines)
+        .plain(c"write_eof", c"write_eof($self)\n--\n\nSends no more after what is owed.", write_eof)
+        .plain(c"can_write_eof", c"can_write_eof($self)\n--\n\nTrue.", |_, _| Ok(Ref::boolean(true)))
+        .plain(c"close", c"close($self)\n--\n\nSends what is owed, then ends the connection.", |py, this| none(close(py, this)))
+        .plain(c"abort", c"abort($self)\n--\n\nEnds the connection at once.", |py, this| none(abort(py, this)))
+        .plain(c"is_closing", c"is_closing($self)\n--\n\nTells whether the connection ends or has ended.", |_, this| {
+            Ok(Ref::boolean(this.life.closing.get()))
+        })
+}
+
+fn limits(builder: Builder<StreamTransport>) -> Builder<StreamTransport> {
+    builder
+        .plain(c"get_write_buffer_size", c"get_write_buffer_size($self)\n--\n\nHow many bytes are owed.", |py, this| {
+            this.settle(py)?;
+            number(py, this.owed(py))
+        })
+        .plain(c"get_write_buffer_limits", c"get_write_buffer_limits($self)\n--\n\nThe marks: low, high.", |py, this| {
+            let (low, high) = this.outbox.lend(py, |outbox| outbox.marks());
+            Ok(Ref::from((low, high).into_pyobject(py)?))
+        })
+        .method(
+            c"set_write_buffer_limits",
+            c"set_write_buffer_limits($self, high=None, low=None)\n--\n\nSets when the protocol pauses and goes on.",
+            |py, this, args| {
+                set_limits(py, this, args, "set_write_buffer_limits")?;
+                this.settle(py)?;
+                none(this.maybe_pause(py))
+            },
+        )
+        .method(
+            c"_set_write_buffer_limits",
+            c"_set_write_buffer_limits($self, high=None, low=None)\n--\n\nThe same, and asks no protocol to pause.",
+            |py, this, args| none(set_limits(py, this, args, "_set_write_buffer_limits")),
+        )
+        .plain(c"_maybe_pause_protocol", c"_maybe_pause_protocol($self)\n--\n\nPauses if too much is owed.", |py, this| {
+            this.settle(py)?;
+            none(this.maybe_pause(py))
+        })
+        .plain(c"_maybe_resume_protocol", c"_maybe_resume_protocol($self)\n--\n\nGoes on if little is owed.", |py, this| {
+            none(this.maybe_resume(py))
+        })
+}
+
+fn set_limits(py: Python<'_>, this: &Instance<StreamTransport>, args: Args<'_>, function: &'static str) -> Outcome<()> {
+    let names = [names::high(py), names::low(py)];
+    let [high, low] = args.parse(&Parameters { function, names, positional: 2, required: 0 })?;
+    this.set_limits(py, high, low)
+}
+
+/// What asyncio's own modules call on a transport.
+fn internals(builder: Builder<StreamTransport>) -> Builder<StreamTransport> {
+    builder
+        .one(c"_force_close", c"_force_close($self, exc)\n--\n\nEnds the connection because of exc.", |py, this, exception| {
+            none(force_close(py, this, exception))
+        })
+        .method(
+            c"_fatal_error",
+            c"_fatal_error($self, exc, message='Fatal error on transport')\n--\n\nReports exc and ends the connection.",
+            |py, this, args| {
+                let names = [names::exc(py), names::message(py)];
+                let parameters = Parameters { function: "_fatal_error", names, positional: 2, required: 1 };
+                let [Some(exception), message] = args.parse(&parameters)? else { return Ok(Ref::none()) };
+                let message = message.map(|message| message.bind(py).to_string());
+                none(fatal_exception(py, this, exception, message.as_deref().unwrap_or("Fatal error on transport")))
+            },
+        )
+        .one(c"_call_connection_lost", c"_call_connection_lost($self, exc)\n--\n\nTells the protocol and closes.", |py, this, exception| {
+            none(connection_lost(py, this, exception))
+        })
+        .plain(c"_make_empty_waiter", c"_make_empty_waiter($self)\n--\n\nA future: nothing is owed.", make_empty_waiter)
+        .plain(c"_reset_empty_waiter", c"_reset_empty_waiter($self)\n--\n\nForgets that future.", |_, this| {
+            this.empty_waiter.clear();
+            Ok(Ref::none())
+        })
+        .plain(c"_read_ready", c"_read_ready($self)\n--\n\nReads once.", |py, this| none(read::heard(py, this.own())))
+        .plain(c"_write_ready", c"_write_ready($self)\n--\n\nSends what is owed.", |py, this| none(write_ready(py, this)))
+}
+
+fn make_empty_waiter(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<Ref> {
+    if !this.empty_waiter.is_empty() {
+        return Err(pyo3::exceptions::PyRuntimeError::new_err("Empty waiter is already set").into());
+    }
+    this.settle(py)?;
+    let waiter = call_method(py, &this.fields.event_loop.share_or_none(), names::create_future(py), &[])?;
+    this.empty_waiter.set(waiter.share());
+    if this.owed(py) == 0 {
+        this.tell_waiter(py, None)?;
+    }
+    Ok(waiter)
+}
+
+/// CPython's attributes that asyncio's own modules and tools read.
+fn state(builder: Builder<StreamTransport>) -> Builder<StreamTransport> {
+    builder
+        .getter(c"_sock", c"The socket, None once it is closed.", |py, this| {
+            if this.life.open.get() { extra::sock(py, this) } else { Ok(Ref::none()) }
+        })
+        .getter(c"_sock_fd", c"The descriptor.", |py, this| {
+            let Ok(fd) = this.fd.get().into_pyobject(py);
+            Ok(object(&fd).share())
+        })
+        .getter(c"_extra", c"The dictionary behind get_extra_info().", extra::all)
+        .getter(c"_loop", c"The loop, None once the connection is lost.", |_, this| Ok(held(&this.fields.event_loop)))
+        .getter(c"_protocol", c"The protocol, None once the connection is lost.", |_, this| Ok(or_none(this.protocol.share())))
+        .getter(c"_protocol_connected", c"Whether there is a protocol.", |_, this| Ok(Ref::boolean(this.protocol.share().is_some())))
+        .getter(c"_server", c"The server that accepted the connection.", |_, this| Ok(held(&this.server)))
+        .getter(c"_context", c"The context that was given.", |_, this| {
+            Ok(if this.life.context_given.get() { held(&this.context) } else { Ref::none() })
+        })
+        .getter(c"_empty_waiter", c"Who waits until nothing is owed.", |_, this| Ok(held(&this.empty_waiter)))
+        .getter(c"_conn_lost", c"Not 0 once the connection ends.", |py, this| number(py, this.life.lost.get()))
+        .getter(c"_closing", c"Whether the connection ends.", |_, this| Ok(Ref::boolean(this.life.closing.get())))
+        .getter(c"_paused", c"Whether reading is paused.", |_, this| Ok(Ref::boolean(this.life.paused.get())))
+        .getter(c"_eof", c"Whether write_eof() was called.", |_, this| Ok(Ref::boolean(this.life.eof.get())))
+        .getter(c"_protocol_paused", c"Whether the protocol pauses writing.", |_, this| {
+            Ok(Ref::boolean(this.life.protocol_paused.get()))
+        })
+        .getter(c"_high_water", c"The high mark.", |py, this| number(py, this.outbox.lend(py, |outbox| outbox.marks().1)))
+        .getter(c"_low_water", c"The low mark.", |py, this| number(py, this.outbox.lend(py, |outbox| outbox.marks().0)))
+        .getter(c"max_size", c"How much one read takes at most.", |py, _| number(py, read::SHARED))
+        .getter(c"_start_tls_compatible", c"True: start_tls() works on it.", |_, _| Ok(Ref::boolean(true)))
+        .getter(c"_sendfile_compatible", c"How loop.sendfile() goes about it.", |py, _| {
+            Ok(names::sendfile_mode(py)?.bind(py).getattr("TRY_NATIVE")?.into())
+        })
+}
+
+fn held(slot: &Slot) -> Ref {
+    slot.share_or_none()
+}
+
+fn or_none(value: Option<Ref>) -> Ref {
+    value.unwrap_or_else(Ref::none)
+}
+
+fn number<'py, N: IntoPyObject<'py>>(py: Python<'py>, number: N) -> Outcome<Ref>
+where
+    PyErr: From<N::Error>,
+{
+    let number = number.into_pyobject(py).map_err(PyErr::from)?;
+    Ok(number.into_bound().into_any().into())
+}
+
+/// `repr(transport)`, with CPython's fields.
+pub(super) fn text(py: Python<'_>, this: &Instance<StreamTransport>) -> String {
+    let name = this.object().bind(py).get_type().name().map(|name| name.to_string()).unwrap_or_default();
+    let mut text = format!("<{name}");
+    if !this.life.open.get() {
+        text.push_str(" closed");
+    } else if this.life.closing.get() {
+        text.push_str(" closing");
+    }
+    // A string takes whatever is written into it.
+    let _ = write!(text, " fd={}", this.fd.get());
+    if this.engine().is_some_and(|engine| !engine.closed.get()) {
+        let state = |watched: bool| if watched { "polling" } else { "idle" };
+        let (read, write, owed) = (state(this.life.reading.get()), state(this.life.writing.get()), this.owed(py));
+        let _ = write!(text, " read={read} write=<{write}, bufsize={owed}>");
+    }
+    text.push('>');
+    text
+}

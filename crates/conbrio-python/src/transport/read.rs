@@ -1,0 +1,178 @@
+//! Bytes that arrive: one read for each time the descriptor is readable, and what the protocol is told.
+
+use std::io;
+
+use conbrio_core::inflow::{DIRECT, Read};
+use conbrio_driver::sys::socket;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+
+use super::StreamTransport;
+use super::life::{close, fatal, fatal_io, log, guarded};
+use crate::ffi::{Buffer, Instance, Object, Outcome, Own, Ref, bytes, call_method, context, filled_bytes, is_true, object};
+use crate::names;
+use crate::protocol;
+
+/// How large the buffer is that small reads share. CPython: `max_size`.
+pub(super) const SHARED: usize = 256 * 1024;
+
+/// The descriptor is readable.
+pub(super) fn heard(py: Python<'_>, this: Own<StreamTransport>) -> Outcome<()> {
+    // CPython: a reader that was removed meanwhile is a cancelled handle.
+    if this.life.lost.get() != 0 || !this.life.reading.get() {
+        return Ok(());
+    }
+    let (Some(context), Some(protocol)) = (this.context.share(), this.protocol.share()) else { return Ok(()) };
+    if let Err(raised) = context::enter(py, &context) {
+        return guarded(py, &this, "_read_ready", Err(raised));
+    }
+    let answer = if this.protocol.is_buffered() {
+        receive_into(py, &this, &protocol)
+    } else {
+        receive(py, &this, &protocol)
+    };
+    context::leave(py, &context);
+    match answer {
+        Ok(()) => Ok(()),
+        Err(raised) => guarded(py, &this, "_read_ready", Err(raised)),
+    }
+}
+
+/// Reads and hands a `bytes` to the protocol.
+fn receive(py: Python<'_>, this: &Instance<StreamTransport>, protocol: &Object) -> Outcome<()> {
+    let (data, count) = match read(py, this)? {
+        Ok(read) => read,
+        Err(error) => return failed(py, this, &error),
+    };
+    if count == 0 {
+        drop(data);
+        return end(py, this, protocol);
+    }
+    note(this, count);
+    match protocol::data_received(py, protocol, &data) {
+        Ok(()) => Ok(()),
+        Err(raised) => fatal(py, this, raised, "Fatal error: protocol.data_received() call failed."),
+    }
+}
+
+fn read(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<io::Result<(Ref, usize)>> {
+    let fd = this.fd.get();
+    let Some(engine) = this.engine() else { return Ok(Err(io::ErrorKind::WouldBlock.into())) };
+    match this.life.inflow.get().next() {
+        Read::Direct(room) => filled_bytes(py, room, |room| socket::recv_uninit(fd, room)),
+        Read::Shared => engine.with_buffer(py, SHARED, |buffer| match socket::recv(fd, buffer) {
+            Ok(count) => bytes(py, buffer.get(..count).unwrap_or_default()).map(|data| Ok((data, count))),
+            Err(error) => Ok(Err(error)),
+        }),
+    }
+}
+
+#[inline]
+fn note(this: &Instance<StreamTransport>, count: usize) {
+    let mut inflow = this.life.inflow.get();
+    inflow.note(count.min(DIRECT));
+    this.life.inflow.set(inflow);
+}
+
+/// Reads into the protocol's own memory.
+fn receive_into(py: Python<'_>, this: &Instance<StreamTransport>, protocol: &Object) -> Outcome<()> {
+    let room = match lent_buffer(py, protocol) {
+        Ok(room) => room,
+        Err(raised) => return fatal(py, this, raised, "Fatal error: protocol.get_buffer() call failed."),
+    };
+    let buffer = match Buffer::to_write(py, &room) {
+        Ok(buffer) => buffer,
+        Err(raised) => return fatal(py, this, raised, "Fatal read error on socket transport"),
+    };
+    let read = buffer.write(|memory| socket::recv_uninit(this.fd.get(), memory));
+    drop(buffer);
+    drop(room);
+    let count = match read {
+        Ok(count) => count,
+        Err(error) => return failed(py, this, &error),
+    };
+    if count == 0 {
+        return end(py, this, protocol);
+    }
+    let Ok(number) = count.into_pyobject(py);
+    match call_method(py, protocol, names::buffer_updated(py), &[object(&number)]) {
+        Ok(_) => Ok(()),
+        Err(raised) => fatal(py, this, raised, "Fatal error: protocol.buffer_updated() call failed."),
+    }
+}
+
+fn lent_buffer(py: Python<'_>, protocol: &Object) -> Outcome<Ref> {
+    let Ok(hint) = (-1).into_pyobject(py);
+    let room = call_method(py, protocol, names::get_buffer(py), &[object(&hint)])?;
+    if room.bind(py).len()? == 0 {
+        return Err(PyRuntimeError::new_err("get_buffer() returned an empty buffer").into());
+    }
+    Ok(room)
+}
+
+#[cold]
+fn failed(py: Python<'_>, this: &Instance<StreamTransport>, error: &io::Error) -> Outcome<()> {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(()),
+        _ => fatal_io(py, this, error, "Fatal read error on socket transport"),
+    }
+}
+
+/// The peer sends no more.
+fn end(py: Python<'_>, this: &Instance<StreamTransport>, protocol: &Object) -> Outcome<()> {
+    log(py, this, "%r received EOF")?;
+    let keep_open = protocol::eof_received(py, protocol).and_then(|answer| is_true(py, &answer));
+    match keep_open {
+        Err(raised) => fatal(py, this, raised, "Fatal error: protocol.eof_received() call failed."),
+        Ok(false) => close(py, this),
+        Ok(true) => {
+            // The protocol may still write, but there is nothing more to read.
+            this.stop_reading(py);
+            Ok(())
+        }
+    }
+}
+
+impl Instance<StreamTransport> {
+    /// Has the engine listen for bytes.
+    ///
+    /// # Errors
+    /// `OSError` when the system cannot watch the descriptor.
+    pub(super) fn start_reading(&self, py: Python<'_>) -> Outcome<()> {
+        let Some(engine) = self.engine() else { return Ok(()) };
+        let runnable = crate::ffi::Thunk::new(self.own(), heard);
+        drop(engine.watch(py, self.fd.get(), conbrio_core::sources::Side::Reader, runnable)?);
+        self.life.reading.set(true);
+        Ok(())
+    }
+
+    /// Has the engine listen no more.
+    pub(super) fn stop_reading(&self, py: Python<'_>) {
+        if self.life.reading.replace(false)
+            && let Some(engine) = self.engine()
+        {
+            drop(engine.unwatch(py, self.fd.get(), conbrio_core::sources::Side::Reader));
+        }
+    }
+
+    /// `pause_reading()`.
+    pub(super) fn pause_reading(&self, py: Python<'_>) -> Outcome<()> {
+        if !self.is_reading() {
+            return Ok(());
+        }
+        self.life.paused.set(true);
+        self.stop_reading(py);
+        log(py, self, "%r pauses reading")
+    }
+
+    /// `resume_reading()`.
+    pub(super) fn resume_reading(&self, py: Python<'_>) -> Outcome<()> {
+        if self.life.closing.get() || !self.life.paused.get() {
+            return Ok(());
+        }
+        self.life.paused.set(false);
+        self.follow_context(py)?;
+        self.start_reading(py)?;
+        log(py, self, "%r resumes reading")
+    }
+}

@@ -1,0 +1,273 @@
+//! Bytes that leave: owed until the end of the turn, then sent at once, the rest when the descriptor is writable.
+
+use std::io;
+
+use conbrio_core::outbox::Flush;
+use conbrio_core::sources::Side;
+use conbrio_driver::sys::socket;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
+
+use super::StreamTransport;
+use super::life::{connection_lost, fatal_io, guarded};
+use crate::ffi::{Buffer, Bytes, Instance, Object, Outcome, Own, Raised, Ref, Thunk, call_method, context, object};
+use crate::names;
+use crate::report::{os_error, os_exception};
+
+/// More than this is not kept until the end of the turn.
+const AT_ONCE: usize = 64 * 1024;
+/// How many writes into a lost connection go unmentioned. CPython: `LOG_THRESHOLD_FOR_CONNLOST_WRITES`.
+const UNMENTIONED: u32 = 5;
+
+/// Bytes that are owed.
+pub(crate) enum Chunk {
+    /// Kept by reference: a `bytes` never changes.
+    Shared(Bytes),
+    /// Copied, as the owner may change them.
+    Copied(Box<[u8]>),
+}
+
+impl AsRef<[u8]> for Chunk {
+    #[inline]
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::Shared(bytes) => bytes.as_ref(),
+            Self::Copied(bytes) => bytes,
+        }
+    }
+}
+
+impl Chunk {
+    /// The content of an object that lends memory.
+    fn of(py: Python<'_>, data: &Object) -> Outcome<Self> {
+        match Bytes::share(data) {
+            Some(bytes) => Ok(Self::Shared(bytes)),
+            None => Ok(Self::Copied(Buffer::to_read(py, data)?.to_vec().into_boxed_slice())),
+        }
+    }
+}
+
+/// `write(data)`.
+pub(super) fn write(py: Python<'_>, this: &Instance<StreamTransport>, data: &Object) -> Outcome<Ref> {
+    let chunk = match Bytes::share(data) {
+        Some(bytes) => Chunk::Shared(bytes),
+        None if is_bytes_like(py, data) => Chunk::of(py, data)?,
+        None => return Err(not_bytes(py, data)),
+    };
+    check_writable(this, "Cannot call write() after write_eof()", "unable to write; sendfile is in progress")?;
+    if chunk.as_ref().is_empty() || this.is_lost(py)? {
+        return Ok(Ref::none());
+    }
+    this.outbox.lend(py, |outbox| outbox.push(chunk));
+    owe(py, this)?;
+    Ok(Ref::none())
+}
+
+/// `writelines(list_of_data)`.
+pub(super) fn writelines(py: Python<'_>, this: &Instance<StreamTransport>, list: &Object) -> Outcome<Ref> {
+    let after_eof = "Cannot call writelines() after write_eof()";
+    check_writable(this, after_eof, "unable to writelines; sendfile is in progress")?;
+    let mut chunks = Vec::new();
+    for data in list.bind(py).try_iter()? {
+        let data = data?;
+        // CPython: makes a memoryview of each, whose complaint this is.
+        let chunk = Chunk::of(py, object(&data)).or_else(|raised| match PyMemoryView::from(&data) {
+            Ok(_) => Err(raised),
+            Err(error) => {
+                drop(raised.take());
+                Err(error.into())
+            }
+        });
+        chunks.push(chunk?);
+    }
+    if chunks.iter().all(|chunk| chunk.as_ref().is_empty()) || this.is_lost(py)? {
+        return Ok(Ref::none());
+    }
+    this.outbox.lend(py, |outbox| chunks.into_iter().for_each(|chunk| outbox.push(chunk)));
+    owe(py, this)?;
+    Ok(Ref::none())
+}
+
+/// `write_eof()`.
+pub(super) fn write_eof(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<Ref> {
+    if this.life.closing.get() || this.life.eof.get() {
+        return Ok(Ref::none());
+    }
+    this.life.eof.set(true);
+    this.settle(py)?;
+    if this.owed(py) == 0 && this.life.open.get() {
+        socket::shutdown_write(this.fd.get()).map_err(|error| os_error(py, &error))?;
+    }
+    Ok(Ref::none())
+}
+
+fn is_bytes_like(py: Python<'_>, data: &Object) -> bool {
+    let data = data.bind(py);
+    data.is_instance_of::<PyBytes>() || data.is_instance_of::<PyByteArray>() || data.is_instance_of::<PyMemoryView>()
+}
+
+#[cold]
+fn not_bytes(py: Python<'_>, data: &Object) -> Raised {
+    let name = data.bind(py).get_type().name().map(|name| name.to_string()).unwrap_or_default();
+    let wanted = if cfg!(Py_3_14) { "bytes, bytearray, or memoryview object" } else { "bytes-like object" };
+    PyTypeError::new_err(format!("data argument must be a {wanted}, not '{name}'")).into()
+}
+
+fn check_writable(this: &Instance<StreamTransport>, after_eof: &'static str, busy: &'static str) -> Outcome<()> {
+    if this.life.eof.get() {
+        return Err(PyRuntimeError::new_err(after_eof).into());
+    }
+    if !this.empty_waiter.is_empty() {
+        return Err(PyRuntimeError::new_err(busy).into());
+    }
+    Ok(())
+}
+
+/// Sends what has been pushed: at the end of the turn, or now if it is much or nobody would do it later.
+#[inline]
+fn owe(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<()> {
+    if this.life.writing.get() {
+        return this.maybe_pause(py);
+    }
+    let Some(engine) = this.engine() else { return Ok(()) };
+    let much = this.outbox.lend(py, |outbox| outbox.len() > AT_ONCE || outbox.over_high());
+    if much || engine.thread.get() == 0 {
+        return flush(py, this);
+    }
+    if !this.life.flush_due.replace(true) {
+        engine.flush_later(py, Thunk::new(this.own(), flush_due));
+    }
+    Ok(())
+}
+
+/// The end of the turn.
+fn flush_due(py: Python<'_>, this: Own<StreamTransport>) -> Outcome<()> {
+    this.life.flush_due.set(false);
+    let answer = this.settle(py);
+    guarded(py, &this, "_write_ready", answer)
+}
+
+/// Sends what is owed; what the system does not take waits until the descriptor is writable.
+fn flush(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<()> {
+    match send(py, this) {
+        Ok(Flush::Done) => Ok(()),
+        Ok(Flush::Blocked) => {
+            let Some(engine) = this.engine() else { return Ok(()) };
+            drop(engine.watch(py, this.fd.get(), Side::Writer, Thunk::new(this.own(), heard))?);
+            this.life.writing.set(true);
+            this.maybe_pause(py)
+        }
+        Err(error) => {
+            this.forget_owed(py);
+            fatal_io(py, this, &error, "Fatal write error on socket transport")
+        }
+    }
+}
+
+fn send(py: Python<'_>, this: &Instance<StreamTransport>) -> io::Result<Flush> {
+    let fd = this.fd.get();
+    if let Some(engine) = this.engine() {
+        engine.touch(py);
+    }
+    this.outbox.lend(py, |outbox| {
+        outbox.flush(|slices| match slices {
+            [only] => socket::send(fd, only),
+            several => socket::send_gather(fd, several),
+        })
+    })
+}
+
+/// The descriptor is writable.
+fn heard(py: Python<'_>, this: Own<StreamTransport>) -> Outcome<()> {
+    if this.life.lost.get() != 0 || !this.life.writing.get() {
+        return Ok(());
+    }
+    let Some(context) = this.context.share() else { return Ok(()) };
+    let answer = context::enter(py, &context).and_then(|()| {
+        let answer = write_ready(py, &this);
+        context::leave(py, &context);
+        answer
+    });
+    guarded(py, &this, "_write_ready", answer)
+}
+
+/// Sends more, and does what had to wait for the last byte.
+pub(super) fn write_ready(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<()> {
+    if let Err(error) = send(py, this) {
+        this.stop_writing(py);
+        this.forget_owed(py);
+        let exception = os_exception(py, &error)?;
+        fatal_io(py, this, &error, "Fatal write error on socket transport")?;
+        return this.tell_waiter(py, Some(&exception));
+    }
+    this.maybe_resume(py)?;
+    if this.owed(py) > 0 || this.life.lost.get() != 0 {
+        return Ok(());
+    }
+    this.stop_writing(py);
+    this.tell_waiter(py, None)?;
+    if this.life.closing.get() {
+        this.life.lost.set(1);
+        return connection_lost(py, this, &Ref::none());
+    }
+    if this.life.eof.get() {
+        socket::shutdown_write(this.fd.get()).map_err(|error| os_error(py, &error))?;
+    }
+    Ok(())
+}
+
+impl Instance<StreamTransport> {
+    /// Sends at once what would be sent at the end of the turn.
+    ///
+    /// # Errors
+    /// What the protocol or the exception handler lets through.
+    #[inline]
+    pub(super) fn settle(&self, py: Python<'_>) -> Outcome<()> {
+        if self.life.writing.get() || self.life.lost.get() != 0 || self.owed(py) == 0 {
+            return Ok(());
+        }
+        flush(py, self)
+    }
+
+    /// Forgets what is owed.
+    pub(super) fn forget_owed(&self, py: Python<'_>) {
+        let owed: Vec<Chunk> = self.outbox.lend(py, |outbox| outbox.drain_all().collect());
+        drop(owed);
+    }
+
+    /// Has the engine listen no more for room to write.
+    pub(super) fn stop_writing(&self, py: Python<'_>) {
+        if self.life.writing.replace(false)
+            && let Some(engine) = self.engine()
+        {
+            drop(engine.unwatch(py, self.fd.get(), Side::Writer));
+        }
+    }
+
+    /// Whether a write goes into the void; counts it if so.
+    fn is_lost(&self, py: Python<'_>) -> Outcome<bool> {
+        let lost = self.life.lost.get();
+        if lost == 0 {
+            return Ok(false);
+        }
+        if lost >= UNMENTIONED {
+            names::asyncio_logger(py)?.bind(py).call_method1("warning", ("socket.send() raised exception.",))?;
+        }
+        self.life.lost.set(lost.saturating_add(1));
+        Ok(true)
+    }
+
+    /// Tells who waits until nothing is owed that this is so, or why it will never be.
+    pub(super) fn tell_waiter(&self, py: Python<'_>, exception: Option<&Object>) -> Outcome<()> {
+        let Some(waiter) = self.empty_waiter.share() else { return Ok(()) };
+        if crate::ffi::is_true(py, &*call_method(py, &waiter, names::done(py), &[])?)? {
+            return Ok(());
+        }
+        match exception {
+            Some(exception) => call_method(py, &waiter, names::set_exception(py), &[exception])?,
+            None => call_method(py, &waiter, names::set_result(py), &[&Ref::none()])?,
+        };
+        Ok(())
+    }
+}
