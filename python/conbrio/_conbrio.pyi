@@ -1,5 +1,5 @@
 """The native half of conbrio: what runs per callback, task step or packet."""
-# ruff: noqa: PYI021, A002 - the header is a rule of the house; asyncio says `type`
+# ruff: noqa: PYI021 - the header is a rule of the house
 
 import asyncio
 import sys
@@ -140,15 +140,6 @@ class StreamTransport(asyncio.Transport):
     ) -> None: ...
 
 def build_info() -> dict[str, Any]: ...
-def resolve_literal(
-    host: bytes | str | None,
-    port: bytes | str | int | None,
-    family: int,
-    type: int,
-    proto: int,
-    flags: int,
-    /,
-) -> list[tuple[Any, ...]] | None: ...
 def set_loop_class(loop_class: type[EventLoop], /) -> None: ...
 
 if sys.version_info < (3, 14):

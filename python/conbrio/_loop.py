@@ -17,7 +17,8 @@ from asyncio import constants, coroutines, sslproto, unix_events
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ._conbrio import EventLoop, StreamTransport, resolve_literal, set_loop_class
+from ._conbrio import EventLoop, StreamTransport, set_loop_class
+from ._connect import resolve_literal
 from ._serve import Listener
 
 if sys.version_info < (3, 14):
@@ -32,8 +33,6 @@ __all__ = ["Loop", "new_event_loop"]
 # ruff: noqa: SLF001, PLR0913, PLR0917 - the names and shapes are those that CPython's half uses
 
 logger = logging.getLogger("asyncio")
-# A program that puts its own resolver in its place (gevent, tests) is asked for literals too.
-_getaddrinfo = socket.getaddrinfo
 
 
 class _WakeEnd:
@@ -180,10 +179,12 @@ class Loop(EventLoop, unix_events._UnixSelectorEventLoop):
         Raises:
             socket.gaierror: The name has no address of this kind.
         """
-        if not self._debug and socket.getaddrinfo is _getaddrinfo:
+        # CPython: in debug mode the look-up is timed and logged, literals too.
+        known = None
+        if not self._debug:
             known = resolve_literal(host, port, family, type, proto, flags)
-            if known is not None:
-                return known
+        if known is not None:
+            return known
         return await super().getaddrinfo(
             host, port, family=family, type=type, proto=proto, flags=flags
         )
