@@ -1,0 +1,311 @@
+"""Debug mode: slow callbacks, wrong threads, unclosed things, where things came from."""
+
+import asyncio
+import gc
+import logging
+import sys
+import threading
+import time
+import warnings
+
+import pytest
+
+from loopkit import children, peers
+
+
+@pytest.fixture
+def debug_loop(loop, caplog):
+    """A loop in debug mode whose log is kept."""
+    loop.set_debug(True)
+    caplog.set_level(logging.DEBUG, "asyncio")
+    caplog.clear()
+    return loop
+
+
+def messages(caplog, level=logging.WARNING):
+    """Return what asyncio logged at ``level``."""
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.name == "asyncio" and record.levelno == level
+    ]
+
+
+def test_the_switch(loop):
+    assert loop.get_debug() is False
+    loop.set_debug(True)
+    assert loop.get_debug() is True
+    assert "debug=True" in repr(loop)
+    loop.set_debug(0)
+    assert not loop.get_debug()
+
+
+@pytest.mark.parametrize(
+    ("options", "env", "expected"),
+    [
+        ([], {}, False),
+        ([], {"PYTHONASYNCIODEBUG": "1"}, True),
+        (["-X", "dev"], {}, True),
+        (["-E"], {"PYTHONASYNCIODEBUG": "1"}, False),
+    ],
+)
+def test_the_environment_decides_at_first(driver, options, env, expected):
+    if options == ["-E"]:
+        pytest.skip("a child that ignores the environment does not find these rooms")
+    code = "loop = new_loop(); print(loop.get_debug()); loop.close()"
+    status, out, _ = children.run_python(code, driver, *options, **env)
+    assert (status, out) == (0, f"{expected}\n")
+
+
+def test_slow_callbacks_are_told(debug_loop, caplog):
+    debug_loop.slow_callback_duration = 0.02
+    debug_loop.call_soon(time.sleep, 0.05)
+    debug_loop.call_soon(int)
+    debug_loop.call_later(0, time.sleep, 0.05)
+    debug_loop.call_later(0.1, debug_loop.stop)
+    debug_loop.run_forever()
+    soon, later = messages(caplog)
+    assert soon.startswith("Executing <Handle sleep(0.05)")
+    assert " created at " in soon
+    assert " took 0.0" in soon
+    assert soon.endswith(" seconds")
+    assert later.startswith("Executing <TimerHandle when=")
+
+
+def test_slow_steps_are_told(debug_loop, caplog):
+    debug_loop.slow_callback_duration = 0.02
+
+    async def slow():
+        time.sleep(0.05)
+
+    debug_loop.run_until_complete(slow())
+    (text,) = messages(caplog)
+    assert text.startswith("Executing <Task ")
+    assert "slow()" in text
+    assert " took 0.0" in text
+
+
+def test_slow_readers_are_told(debug_loop, caplog):
+    debug_loop.slow_callback_duration = 0.02
+    near, far = peers.unix_pair()
+    far.send(b"x")
+    debug_loop.add_reader(near, lambda: (near.recv(1), time.sleep(0.05), debug_loop.stop()))
+    debug_loop.run_forever()
+    debug_loop.remove_reader(near)
+    near.close()
+    far.close()
+    (text,) = messages(caplog)
+    assert text.startswith("Executing <Handle ")
+
+
+def test_slow_callbacks_are_told_at_a_tenth_of_a_second(loop):
+    assert loop.slow_callback_duration == 0.1
+
+
+def test_nothing_is_told_without_debug(loop, caplog):
+    loop.slow_callback_duration = 0.001
+    loop.call_soon(time.sleep, 0.01)
+    loop.call_later(0.02, loop.stop)
+    loop.run_forever()
+    assert messages(caplog) == []
+
+
+@pytest.mark.parametrize("method", ["call_soon", "call_later", "call_at"])
+def test_wrong_threads_are_refused(debug_loop, method):
+    errors = []
+
+    def elsewhere():
+        args = [] if method == "call_soon" else [0]
+        try:
+            getattr(debug_loop, method)(*args, int)
+        except RuntimeError as error:
+            errors.append(str(error))
+
+    async def main():
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        while thread.is_alive():
+            await asyncio.sleep(0)
+
+    debug_loop.run_until_complete(main())
+    expected = "Non-thread-safe operation invoked on an event loop other than the current one"
+    assert errors == [expected]
+
+
+def test_a_loop_that_does_not_run_takes_calls_from_any_thread(debug_loop):
+    order = []
+    thread = threading.Thread(target=debug_loop.call_soon, args=[order.append, 1])
+    thread.start()
+    thread.join()
+    debug_loop.call_soon(debug_loop.stop)
+    debug_loop.run_forever()
+    assert order == [1]
+
+
+def test_unclosed_loops_warn(loop_factory):
+    loop = loop_factory()
+    with pytest.warns(ResourceWarning, match="unclosed event loop <"):
+        del loop
+        gc.collect()
+
+
+def test_closed_loops_do_not_warn(loop_factory):
+    loop = loop_factory()
+    loop.close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        del loop
+        gc.collect()
+
+
+def test_unclosed_transports_warn(loop_factory):
+    loop = loop_factory()
+    near, far = peers.tcp_pair()
+
+    async def main():
+        await loop.create_connection(asyncio.Protocol, sock=near)
+
+    loop.run_until_complete(main())
+    with pytest.warns(ResourceWarning, match=r"unclosed transport <"):
+        loop.close()
+        del loop
+        gc.collect()
+    near.close()
+    far.close()
+
+
+def test_handles_and_futures_tell_where_they_were_made(debug_loop):
+    handle = debug_loop.call_soon(print, 1)
+    assert "print(1)" in repr(handle)
+    assert f" created at {__file__}:" in repr(handle)
+    names = [frame.name for frame in debug_loop.create_future()._source_traceback]
+    assert "test_handles_and_futures_tell_where_they_were_made" in names[-2:]
+    assert " created at " in repr(debug_loop.create_future())
+    timer = debug_loop.call_later(1, print)
+    assert f" created at {__file__}:" in repr(timer)
+    handle.cancel()
+    timer.cancel()
+    assert "cancelled" in repr(handle)
+    assert "print" in repr(handle)
+
+
+def test_tasks_tell_where_they_were_made(debug_loop):
+    async def nothing():
+        """Return at once."""
+
+    task = debug_loop.create_task(nothing())
+    here = "test_tasks_tell_where_they_were_made"
+    assert task._source_traceback[-1].name == here
+    assert f" created at {__file__}:" in repr(task)
+    debug_loop.run_until_complete(task)
+
+
+def test_exceptions_come_with_a_source_traceback(debug_loop, complaints):
+    def fail():
+        raise ValueError("no")
+
+    debug_loop.call_soon(fail)
+    debug_loop.create_future().set_exception(ValueError("lost"))
+    gc.collect()
+    debug_loop.call_soon(debug_loop.stop)
+    debug_loop.run_forever()
+    assert len(complaints) == 2
+    for context in complaints:
+        names = [frame.name for frame in context["source_traceback"]]
+        assert "test_exceptions_come_with_a_source_traceback" in names[-2:]
+
+
+def test_the_default_handler_prints_where(debug_loop, caplog):
+    def fail():
+        raise ValueError("no")
+
+    debug_loop.call_soon(fail)
+    debug_loop.call_soon(debug_loop.stop)
+    debug_loop.run_forever()
+    (text,) = messages(caplog, logging.ERROR)
+    assert text.startswith("Exception in callback ")
+    assert "Object created at (most recent call last):" in text
+    assert "in test_the_default_handler_prints_where" in text
+
+
+def test_coroutine_origins_are_tracked_while_it_runs(loop):
+    depth = sys.get_coroutine_origin_tracking_depth()
+
+    async def look():
+        return sys.get_coroutine_origin_tracking_depth()
+
+    assert loop.run_until_complete(look()) == depth
+    loop.set_debug(True)
+    assert loop.run_until_complete(look()) > 0
+    assert sys.get_coroutine_origin_tracking_depth() == depth
+
+    async def switch():
+        found = []
+        for debug in (False, True, False):
+            loop.set_debug(debug)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            found.append(sys.get_coroutine_origin_tracking_depth() > 0)
+        return found
+
+    assert loop.run_until_complete(switch()) == [False, True, False]
+    assert sys.get_coroutine_origin_tracking_depth() == depth
+
+
+def test_the_log_of_a_life(debug_loop, caplog):
+    async def main():
+        near, far = peers.tcp_pair()
+        transport, _ = await debug_loop.create_connection(asyncio.Protocol, sock=near)
+        transport.close()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        far.close()
+        await debug_loop.getaddrinfo("localhost", 80)
+
+    debug_loop.run_until_complete(main())
+    debug_loop.run_until_complete(debug_loop.shutdown_default_executor())
+    debug_loop.close()
+    texts = messages(caplog, logging.DEBUG) + messages(caplog, logging.INFO)
+    assert any(text.startswith("Close <") for text in texts)
+    assert any(text.startswith("Get address info localhost:80") for text in texts)
+
+
+def test_forgotten_coroutines_are_told(driver):
+    code = """
+    async def forgotten():
+        pass
+    async def main():
+        forgotten()
+    with asyncio.Runner(loop_factory=new_loop, debug=True) as runner:
+        runner.run(main())
+    """
+    status, _, err = children.run_python(code, driver)
+    assert status == 0
+    assert "RuntimeWarning: coroutine 'forgotten' was never awaited" in err
+    assert "Coroutine created at (most recent call last)" in err
+
+
+def test_everything_at_once_in_debug_mode(run):
+    """A whole small program under debug mode: no warning, no complaint."""
+
+    async def main():
+        async def echo(reader, writer):
+            writer.write(await reader.readline())
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+
+        async with await asyncio.start_server(echo, "127.0.0.1", 0) as server:
+            where = server.sockets[0].getsockname()
+
+            async def ask(number):
+                reader, writer = await asyncio.open_connection(*where)
+                writer.write(b"%d\n" % number)
+                answer = await reader.read()
+                writer.close()
+                await writer.wait_closed()
+                return int(answer)
+
+            return await asyncio.gather(*map(ask, range(20)))
+
+    assert run(main(), debug=True) == list(range(20))
