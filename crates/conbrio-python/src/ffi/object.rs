@@ -3,7 +3,7 @@
 //! `Ref` and `&Object` exist only on a thread that is attached to the interpreter: neither can be sent to another
 //! thread, and `Python::detach` takes only what can. So counting needs no token and no check, unlike `pyo3::Py`.
 
-use std::cell::Cell;
+use std::cell::{Cell, UnsafeCell};
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::ptr::NonNull;
@@ -83,8 +83,11 @@ pub(crate) fn raise_in_context(exception: &Object) -> Raised {
 }
 
 /// A Python object that somebody else keeps alive.
+///
+/// Invariant: the cell tells the compiler that what lies behind a reference changes while it is borrowed (counts, and
+/// the values of our own classes); without it, optimised code would drop such writes.
 #[repr(transparent)]
-pub(crate) struct Object(ffi::PyObject, PhantomData<*const ()>);
+pub(crate) struct Object(UnsafeCell<ffi::PyObject>, PhantomData<*const ()>);
 
 impl Object {
     /// Borrows the object behind `pointer`.
