@@ -9,6 +9,7 @@ import asyncio
 import contextvars
 import functools
 import logging
+import selectors
 import socket
 import sys
 import warnings
@@ -46,6 +47,26 @@ class _WakeEnd:
     def fileno(self) -> int:
         """Return the descriptor's number."""
         return self._fd
+
+
+class _Watched:
+    """Stands where CPython keeps its selector, for transports of CPython's that show themselves."""
+
+    __slots__ = ("_loop",)
+
+    def __init__(self, loop: "Loop") -> None:
+        self._loop = loop
+
+    def get_key(self, fd: int) -> selectors.SelectorKey:
+        """Return what is watched of a descriptor, as ``selectors.BaseSelector.get_key``.
+
+        Raises:
+            KeyError: Nothing is.
+        """
+        events = self._loop._watched(fd)
+        if not events:
+            raise KeyError(f"{fd!r} is not registered")
+        return selectors.SelectorKey(fd, fd, events, None)
 
 
 class Loop(EventLoop, unix_events._UnixSelectorEventLoop):
@@ -97,6 +118,11 @@ class Loop(EventLoop, unix_events._UnixSelectorEventLoop):
         if unix_events.can_use_pidfd():  # type: ignore[attr-defined]
             return unix_events._PidfdChildWatcher()  # type: ignore[attr-defined]
         return unix_events._ThreadedChildWatcher()  # type: ignore[attr-defined]
+
+    @property
+    def _selector(self) -> _Watched:
+        """What is watched: to be looked at only."""
+        return _Watched(self)
 
     @property
     def _csock(self) -> _WakeEnd | None:
