@@ -1,6 +1,7 @@
 """Peers that vanish: resets at any byte, broken pipes, descriptors closed by somebody else."""
 
 import asyncio
+import gc
 import os
 import socket
 import ssl
@@ -177,6 +178,8 @@ def test_a_descriptor_closed_by_somebody_else(loop_factory, moment):
         patch.setattr("sys.unraisablehook", lambda _: None)
         assert loop.run_until_complete(main()) == "alive"
         loop.close()
+        del loop, main
+        gc.collect()
 
 
 def test_a_watched_descriptor_closed_and_used_again(loop):
