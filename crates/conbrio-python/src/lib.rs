@@ -1,17 +1,24 @@
 //! The native module `conbrio._conbrio`: a list of names.
 
+mod about;
 mod engine;
 mod event_loop;
 mod ffi;
 mod future;
 mod handle;
+mod jobs;
 mod names;
+mod protocol;
 mod report;
 mod runnable;
+mod server;
 mod task;
+mod transport;
 mod watch;
 
 use pyo3::prelude::*;
+
+use crate::ffi::Class as _;
 
 /// The native half of conbrio.
 #[pymodule(gil_used = true)]
@@ -19,7 +26,13 @@ mod _conbrio {
     use pyo3::prelude::*;
 
     #[pymodule_export]
+    use crate::about::{build_info, set_loop_class};
+    #[pymodule_export]
     use crate::event_loop::stop_when_done;
+    #[pymodule_export]
+    use crate::jobs::resolve_literal;
+    #[pymodule_export]
+    use crate::server::serve;
     #[pymodule_export]
     use crate::task::all_tasks;
 
@@ -32,10 +45,19 @@ mod _conbrio {
 /// Proves the layouts and makes the classes.
 fn install(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
+    module.add("__version__", about::VERSION)?;
+    about::hear_forks(module)?;
+    about::with_probe(py, || install_classes(module))
+}
+
+fn install_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
     ffi::layout::prove_handles(py)?;
     module.add("Handle", handle::class(py)?)?;
     module.add("TimerHandle", handle::timer_class(py)?)?;
     module.add("EventLoop", event_loop::class(py)?)?;
+    module.add("StreamTransport", transport::class(py)?)?;
+    module.add("Listener", server::class(py)?)?;
     module.add("_native_tasks_refused", install_tasks(module).err().map(|error| error.to_string()))?;
     Ok(())
 }
@@ -54,7 +76,9 @@ fn install_tasks(module: &Bound<'_, PyModule>) -> PyResult<()> {
     }
     module.add("Future", future::class(module.py(), &future_base)?)?;
     module.add("FutureIter", future::iter_class(module.py())?)?;
-    module.add("Task", task::class(module.py(), &task_base)?)?;
+    let task = task::class(module.py(), &task_base)?;
+    future::Future::state().expect(ffi::object(&task));
+    module.add("Task", task)?;
     runnable::waken_by(task::waken, task::shown);
     Ok(())
 }

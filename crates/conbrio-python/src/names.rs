@@ -80,6 +80,8 @@ strings! {
     transports = "_transports";
     waiter = "waiter";
     source = "source";
+    default = "default";
+    exc = "exc";
     extra = "extra";
     fileno = "fileno";
     future = "future";
@@ -147,5 +149,10 @@ imports! {
     socket_class = "socket", "socket";
     transport_socket = "asyncio.trsock", "TransportSocket";
     warn = "warnings", "warn";
+    af_inet = "socket", "AF_INET";
+    af_inet6 = "socket", "AF_INET6";
+    sock_dgram = "socket", "SOCK_DGRAM";
+    sock_raw = "socket", "SOCK_RAW";
+    sock_stream = "socket", "SOCK_STREAM";
     ensure_future = "asyncio.tasks", "ensure_future";
 }

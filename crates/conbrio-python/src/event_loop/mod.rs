@@ -34,6 +34,10 @@ fn new(py: Python<'_>, args: &Object, keywords: Option<&Object>) -> Outcome<Engi
     };
     let driver = named.or_else(|| args.get_item(0).ok());
     let driver = driver.filter(|driver| !driver.is_none()).map(|driver| driver.extract::<String>()).transpose()?;
+    if let Some(name) = driver.as_deref().filter(|name| !["epoll", "poll"].contains(name)) {
+        let text = format!("no driver is called {name:?}: there are 'epoll' and 'poll'");
+        return Err(pyo3::exceptions::PyValueError::new_err(text).into());
+    }
     Ok(Engine::new(driver))
 }
 

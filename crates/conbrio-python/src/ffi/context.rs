@@ -15,6 +15,16 @@ pub(crate) fn copy_current(_py: Python<'_>) -> Outcome<Ref> {
     unsafe { Ref::returned(ffi::PyContext_CopyCurrent()) }
 }
 
+/// A copy of `context`.
+///
+/// # Errors
+/// `MemoryError`, `TypeError` if it is no context.
+#[inline]
+pub(crate) fn copy(_py: Python<'_>, context: &Object) -> Outcome<Ref> {
+    // SAFETY: a live object; the call checks that it is a context.
+    unsafe { Ref::returned(ffi::PyContext_Copy(context.as_ptr())) }
+}
+
 /// Makes `context` the current one; answer it with `leave`.
 ///
 /// # Errors

@@ -57,7 +57,8 @@ unsafe impl BeginsWith<crate::future::Future> for crate::task::Task {}
 pub(crate) struct ClassState {
     /// The type object, null before `class::create`.
     kind: AtomicPtr<ffi::PyTypeObject>,
-    /// A class derived from it that most instances have, null for none; spares a look at the inheritance.
+    /// A class derived from it that most instances have, or another class whose value begins with this one's; null
+    /// for none.
     usual: AtomicPtr<ffi::PyTypeObject>,
     /// Dead objects, untracked, whose class pointer is already given up.
     spare: UnsafeCell<Spare>,
@@ -91,7 +92,7 @@ impl ClassState {
         self.kind.store(kind, Ordering::Relaxed);
     }
 
-    /// Says which derived class most instances have.
+    /// Says which derived class most instances have, or that `class`, whose value begins with this one's, counts too.
     pub(crate) fn expect(&self, class: &Object) {
         self.usual.store(class.as_ptr().cast(), Ordering::Relaxed);
     }
@@ -99,10 +100,15 @@ impl ClassState {
     /// Whether `kind` is the class or derived from it.
     #[inline]
     fn covers(&self, kind: *mut ffi::PyTypeObject) -> bool {
+        let usual = self.usual.load(Ordering::Relaxed);
+        kind == self.kind() || kind == usual || self.is_ancestor_of(kind, usual)
+    }
+
+    fn is_ancestor_of(&self, kind: *mut ffi::PyTypeObject, usual: *mut ffi::PyTypeObject) -> bool {
         // SAFETY: live type objects.
-        kind == self.kind()
-            || kind == self.usual.load(Ordering::Relaxed)
-            || unsafe { ffi::PyType_IsSubtype(kind, self.kind()) } != 0
+        unsafe {
+            ffi::PyType_IsSubtype(kind, self.kind()) != 0 || (!usual.is_null() && ffi::PyType_IsSubtype(kind, usual) != 0)
+        }
     }
 
     #[inline]

@@ -102,7 +102,7 @@ impl Object {
     /// The object's address.
     #[inline]
     pub(crate) fn as_ptr(&self) -> *mut ffi::PyObject {
-        std::ptr::from_ref(self).cast_mut().cast()
+        self.0.get()
     }
 
     /// One more reference.

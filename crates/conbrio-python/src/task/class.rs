@@ -143,7 +143,7 @@ fn cancelling(builder: Builder<Task>) -> Builder<Task> {
                 if count > 0 {
                     this.own.cancels.set(count - 1);
                     if cfg!(Py_3_13) && count == 1 {
-                        this.own.set_must_cancel(false);
+                        this.set_must_cancel(false);
                     }
                 }
                 let Ok(count) = this.own.cancels.get().into_pyobject(py);
@@ -173,17 +173,17 @@ fn attributes(builder: Builder<Task>) -> Builder<Task> {
         .getter(c"_coro", c"The coroutine.", |_, this| Ok(this.own.coroutine.share_or_none()))
         .getter(c"_fut_waiter", c"What it waits for.", |_, this| Ok(this.own.awaited.share_or_none()))
         .getter(c"_must_cancel", c"Whether its next step throws CancelledError.", |_, this| {
-            Ok(Ref::boolean(this.own.must_cancel()))
+            Ok(Ref::boolean(this.must_cancel()))
         })
         .property(
             c"_log_destroy_pending",
             c"Whether its death while pending is reported.",
-            |_, this| Ok(Ref::boolean(this.own.logs_destroy())),
+            |_, this| Ok(Ref::boolean(this.logs_destroy())),
             |py, this, value| {
                 let Some(value) = value else {
                     return Err(pyo3::exceptions::PyAttributeError::new_err("cannot delete attribute").into());
                 };
-                this.own.set_logs_destroy(is_true(py, value)?);
+                this.set_logs_destroy(is_true(py, value)?);
                 Ok(())
             },
         )

@@ -14,7 +14,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
 use crate::engine::{self, Engine};
-use crate::ffi::layout::{FutureFields, TaskFields};
+use crate::ffi::layout::{self, FutureFields, TaskFields};
 use crate::ffi::{
     Class, ClassState, Instance, Object, Outcome, Own, Ref, Visit, call, call_keyword, call_method, context, is_true, object,
 };
@@ -22,7 +22,7 @@ use crate::future::{self, Future};
 use crate::{names, report};
 
 pub(crate) use class::class;
-pub(crate) use registry::{all_tasks, install};
+pub(crate) use registry::all_tasks;
 pub(crate) use step::{shown, waken};
 
 /// A coroutine that runs, `asyncio.Task`.
@@ -56,12 +56,38 @@ impl Class for Task {
 
     #[inline]
     fn has_last_words(&self) -> bool {
-        self.future.0.logs() || (self.own.logs_destroy() && self.future.0.state.get() == crate::ffi::layout::PENDING)
+        self.future.0.logs() || (self.logs_destroy() && self.future.0.state.get() == crate::ffi::layout::PENDING)
     }
 
     #[inline]
     fn dies(&self) {
         registry::forget(self);
+    }
+}
+
+impl Task {
+    /// Whether its next step throws `CancelledError`.
+    #[inline]
+    fn must_cancel(&self) -> bool {
+        layout::must_cancel(&self.future.0, &self.own)
+    }
+
+    /// Says whether its next step throws `CancelledError`.
+    #[inline]
+    fn set_must_cancel(&self, value: bool) {
+        layout::set_must_cancel(&self.future.0, &self.own, value);
+    }
+
+    /// Whether its death while pending is reported.
+    #[inline]
+    fn logs_destroy(&self) -> bool {
+        layout::logs_destroy(&self.future.0, &self.own)
+    }
+
+    /// Says whether its death while pending is reported.
+    #[inline]
+    fn set_logs_destroy(&self, value: bool) {
+        layout::set_logs_destroy(&self.future.0, &self.own, value);
     }
 }
 
@@ -90,6 +116,7 @@ pub(crate) fn create(py: Python<'_>, engine: &Instance<Engine>, making: &Making<
     let own = fields(py, making)?;
     let future = Future(FutureFields::pending(engine.object().share(), true));
     let task = Own::new(py, Task { future, own })?;
+    task.set_logs_destroy(true);
     if engine.debug.get() {
         task.future.0.source.set(call(py, names::extract_stack(py)?, &[])?);
     }
@@ -108,7 +135,6 @@ fn fields(py: Python<'_>, making: &Making<'_>) -> Outcome<TaskFields> {
     drop(fields.coroutine.replace(Some(making.coroutine.share())));
     drop(fields.context.replace(Some(context)));
     drop(fields.name.replace(Some(name(py, making.name)?)));
-    fields.set_logs_destroy(true);
     Ok(fields)
 }
 
@@ -178,7 +204,7 @@ impl Instance<Task> {
         {
             return Ok(true);
         }
-        self.own.set_must_cancel(true);
+        self.set_must_cancel(true);
         drop(self.future.0.cancel_message.replace(message.filter(|message| !message.is_none()).map(Object::share)));
         Ok(true)
     }
@@ -197,7 +223,7 @@ impl Instance<Task> {
 
     /// Last words: an exception nobody looked at, or an end that nobody waited for.
     pub(crate) fn report_end(&self, py: Python<'_>) {
-        if self.future().is_pending() && self.own.logs_destroy() && !self.future.0.event_loop.is_empty() {
+        if self.future().is_pending() && self.logs_destroy() && !self.future.0.event_loop.is_empty() {
             self.report_destroyed(py);
         }
         self.future().report_unretrieved(py);
@@ -233,7 +259,7 @@ fn cancel_awaited(py: Python<'_>, awaited: &Object, message: Option<&Object>) ->
 fn initialise(py: Python<'_>, task: &Instance<Task>, event_loop: Option<&Object>, making: &Making<'_>) -> Outcome<()> {
     future::initialise(py, &task.future.0, event_loop, true)?;
     if let Err(raised) = check_coroutine(py, making.coroutine) {
-        task.own.set_logs_destroy(false);
+        task.set_logs_destroy(false);
         return Err(raised);
     }
     let fields = fields(py, making)?;
@@ -245,9 +271,9 @@ fn initialise(py: Python<'_>, task: &Instance<Task>, event_loop: Option<&Object>
     ] {
         drop(place.replace(value));
     }
-    task.own.set_must_cancel(false);
+    task.set_must_cancel(false);
     task.own.cancels.set(0);
-    task.own.set_logs_destroy(true);
+    task.set_logs_destroy(true);
     begin(py, task, making.eager)
 }
 
@@ -255,12 +281,6 @@ fn initialise(py: Python<'_>, task: &Instance<Task>, event_loop: Option<&Object>
 #[inline]
 fn plain_loop(event_loop: &Object) -> Option<&Instance<Engine>> {
     engine::plain(event_loop)
-}
-
-/// `object` as one of our futures or tasks, derived classes included.
-#[inline]
-fn as_future(object: &Object) -> Option<&Instance<Future>> {
-    Instance::<Future>::of(object).or_else(|| Instance::<Task>::of(object).map(|task| task.future()))
 }
 
 /// `object` as one of our futures or tasks of exactly our classes: nobody has overridden their methods.

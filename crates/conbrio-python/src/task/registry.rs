@@ -21,14 +21,6 @@ pub(super) fn forget(task: &Task) {
     TaskList::remove(&task.own.node);
 }
 
-/// Makes the list known to asyncio.
-///
-/// # Errors
-/// When asyncio cannot be taught.
-pub(crate) fn install(py: Python<'_>) -> Outcome<()> {
-    TaskList::install(py)
-}
-
 /// Every task that has not ended, for versions whose asyncio asks us.
 #[pyfunction]
 #[pyo3(name = "_native_tasks")]

@@ -103,7 +103,7 @@ fn run(py: Python<'_>, task: Own<Task>) -> Outcome<()> {
 #[inline]
 fn ended(py: Python<'_>, task: &Instance<Task>) -> Outcome<Option<Ref>> {
     let Some(awaited) = task.own.awaited.take() else { return Ok(None) };
-    let Some(future) = super::as_future(&awaited) else { return Ok(None) };
+    let Some(future) = Instance::<Future>::of(&awaited) else { return Ok(None) };
     future.0.unset_awaited_by(task.object());
     if future.0.exception.is_empty() && !future.is_cancelled() {
         return Ok(None);
@@ -160,7 +160,7 @@ fn enter_and_step(py: Python<'_>, task: &Instance<Task>, exception: Option<Ref>)
 
 /// A wake-up called by Python, with the future that ended.
 fn wakeup(py: Python<'_>, task: &Instance<Task>, future: &Object) -> Outcome<()> {
-    let result = match super::as_future(future) {
+    let result = match Instance::<Future>::of(future) {
         Some(native) => native.result(py),
         None => call_method(py, future, names::result(py), &[]),
     };
@@ -177,7 +177,7 @@ pub(super) fn step(py: Python<'_>, task: &Instance<Task>, exception: Option<Ref>
     if !task.future().is_pending() {
         return Err(stepped_after_end(py, task, exception));
     }
-    let exception = if task.own.must_cancel() { Some(cancelling(py, task, exception)?) } else { exception };
+    let exception = if task.must_cancel() { Some(cancelling(py, task, exception)?) } else { exception };
     task.own.awaited.clear();
     let Some(coroutine) = task.own.coroutine.share() else {
         return Err(PyRuntimeError::new_err("uninitialized Task object").into());
@@ -203,7 +203,7 @@ fn stepped_after_end(py: Python<'_>, task: &Instance<Task>, exception: Option<Re
 /// What a task that has been asked to end is thrown: the `CancelledError` it was to get anyway, or its own.
 #[cold]
 fn cancelling(py: Python<'_>, task: &Instance<Task>, exception: Option<Ref>) -> Outcome<Ref> {
-    task.own.set_must_cancel(false);
+    task.set_must_cancel(false);
     match exception {
         Some(exception) if is_instance(&exception, names::cancelled_error(py)?) => Ok(exception),
         _ => task.future().cancelled_error(py),
@@ -225,8 +225,8 @@ fn throw(py: Python<'_>, coroutine: &Object, exception: &Object) -> Resumed {
 #[inline]
 fn returned(py: Python<'_>, task: &Instance<Task>, value: Ref) -> Outcome<()> {
     registry::forget(task);
-    if task.own.must_cancel() {
-        task.own.set_must_cancel(false);
+    if task.must_cancel() {
+        task.set_must_cancel(false);
         let message = task.future.0.cancel_message.share();
         return task.future().cancel(py, message.as_deref()).map(drop);
     }
@@ -266,7 +266,7 @@ fn yielded(py: Python<'_>, task: &Instance<Task>, answer: Ref) -> Outcome<()> {
     future.0.set_awaited_by(task.object());
     park(py, future, task.own().erase())?;
     drop(task.own.awaited.replace(Some(answer)));
-    if task.own.must_cancel() { cancel_at_once(py, task) } else { Ok(()) }
+    if task.must_cancel() { cancel_at_once(py, task) } else { Ok(()) }
 }
 
 /// The task was asked to end while it ran: what it now waits for is cancelled.
@@ -276,7 +276,7 @@ fn cancel_at_once(py: Python<'_>, task: &Instance<Task>) -> Outcome<()> {
     if let Some(awaited) = task.own.awaited.share()
         && cancel_awaited(py, &awaited, message.as_deref())?
     {
-        task.own.set_must_cancel(false);
+        task.set_must_cancel(false);
     }
     Ok(())
 }
@@ -303,7 +303,7 @@ fn yielded_other(py: Python<'_>, task: &Instance<Task>, answer: &Object) -> Outc
     let wakeup = WAKEUP.bind(py, task)?;
     call_keyword(py, &add, &[&wakeup], (names::context(py), &*task.own.context.share_or_none()))?;
     task.own.awaited.set(answer.share());
-    if task.own.must_cancel() { cancel_at_once(py, task) } else { Ok(()) }
+    if task.must_cancel() { cancel_at_once(py, task) } else { Ok(()) }
 }
 
 /// The loop of somebody else's future.

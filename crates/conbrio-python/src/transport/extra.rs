@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 
 use conbrio_core::resolve::Address as Host;
@@ -21,7 +21,7 @@ const INET6: u16 = 10;
 const STREAM: i32 = 1;
 
 /// Both ends of a connection, as they were when it was made: later the system may not know them any more.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Ends {
     /// Our address, if there is one.
     pub(crate) local: Option<Address>,
@@ -46,6 +46,24 @@ impl Ends {
         let known = socket::local_address(fd, &mut local).is_ok();
         Self { local: known.then_some(local), peer: Some(peer), protocol }
     }
+
+    /// The peer's address as a Python object.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub(crate) fn peer_object(&self, py: Python<'_>) -> Outcome<Ref> {
+        self.peer.map_or_else(|| Ok(Ref::none()), |peer| address_object(py, &peer))
+    }
+
+    fn family(&self) -> u16 {
+        self.local.or(self.peer).map_or(0, |address| family(address.as_bytes()))
+    }
+}
+
+/// Whether `address_object` can write the addresses of a socket as Python does.
+pub(crate) fn is_known_family(fd: RawFd) -> bool {
+    let mut local = Address::default();
+    socket::local_address(fd, &mut local).is_ok() && matches!(family(local.as_bytes()), UNIX | INET | INET6)
 }
 
 /// Keeps a value that a test has filled.
@@ -105,43 +123,38 @@ fn make(py: Python<'_>, this: &Instance<StreamTransport>, name: &str) -> Outcome
 
 /// The Python socket, which owns the descriptor from now on.
 pub(super) fn sock(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<Ref> {
-    if let Some(sock) = this.sock.share() {
-        return Ok(sock);
+    if this.sock.is_empty() {
+        let ends = this.ends.lend(py, |ends| ends.as_deref().copied()).unwrap_or_default();
+        let made = match this.own.replace(None) {
+            Some(own) => python_socket(py, own, &ends)?,
+            None => closed_socket(py, &ends)?,
+        };
+        this.sock.set(made);
     }
+    Ok(this.sock.share_or_none())
+}
+
+/// A Python socket, not blocking, that owns `own`; if it cannot be made, the descriptor is closed.
+pub(crate) fn python_socket(py: Python<'_>, own: OwnedFd, ends: &Ends) -> Outcome<Ref> {
     let class = names::socket_class(py)?.bind(py);
-    let ends = this.ends.lend(py, |ends| ends.as_deref().copied());
-    let family = ends.and_then(|ends| ends.local.or(ends.peer)).map_or(0, |address| family(address.as_bytes()));
-    let protocol = ends.map_or(0, |ends| ends.protocol);
-    let own = this.own.replace(None);
-    let Some(own) = own else {
-        // The connection is over: a socket without a descriptor, which says so.
-        let closed = class.call1((i32::from(family), STREAM, protocol))?;
-        closed.call_method0("close")?;
-        this.sock.set(closed.into());
-        return Ok(this.sock.share_or_none());
-    };
-    let made = class.call1((i32::from(family), STREAM, protocol, own.as_raw_fd()));
-    match made {
-        Ok(sock) => {
-            let _ = own.into_raw_fd();
-            sock.call_method1("settimeout", (0.0,))?;
-            this.sock.set(sock.into());
-            Ok(this.sock.share_or_none())
-        }
-        Err(error) => {
-            drop(this.own.replace(Some(own)));
-            Err(error.into())
-        }
-    }
+    let sock = class.call1((ends.family(), STREAM, ends.protocol, own.as_raw_fd()))?;
+    let _ = own.into_raw_fd();
+    sock.call_method1("settimeout", (0.0,))?;
+    Ok(sock.into())
+}
+
+/// What stands for the socket of a connection that is over: one without a descriptor, which says so.
+fn closed_socket(py: Python<'_>, ends: &Ends) -> Outcome<Ref> {
+    let sock = names::socket_class(py)?.bind(py).call1((ends.family(), STREAM, ends.protocol))?;
+    sock.call_method0("close")?;
+    Ok(sock.into())
 }
 
 /// An address as Python's socket module writes it.
-///
-/// # Errors
-/// `MemoryError`.
-pub(crate) fn address_object(py: Python<'_>, address: &Address) -> Outcome<Ref> {
+fn address_object(py: Python<'_>, address: &Address) -> Outcome<Ref> {
     let bytes = address.as_bytes();
     let made = match family(bytes) {
+        _ if bytes.is_empty() => return Ok(Ref::none()),
         INET => {
             let host = Ipv4Addr::from(array::<4>(bytes, 4));
             (host.to_string(), port(bytes)).into_pyobject(py)?.into_any()
@@ -153,7 +166,7 @@ pub(crate) fn address_object(py: Python<'_>, address: &Address) -> Outcome<Ref> 
             (host, port(bytes), flow, u32::from_ne_bytes(array(bytes, 24))).into_pyobject(py)?.into_any()
         }
         UNIX => unix(py, bytes.get(2..).unwrap_or_default())?,
-        // CPython: an address of another family is shown as its number and its bytes.
+        // CPython: an address of a family it does not know is shown as its number and its bytes.
         other => (other, PyBytes::new(py, bytes.get(2..).unwrap_or_default())).into_pyobject(py)?.into_any(),
     };
     Ok(made.into())

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::life::guarded;
-use super::{Ends, StreamTransport};
+use super::{Ends, StreamTransport, is_known_family};
 use crate::engine::Engine;
 use crate::ffi::{
     Instance, Object, Outcome, Own, Ref, Thunk, attribute_if_any, call_method, object,
@@ -123,6 +123,9 @@ fn adopt(py: Python<'_>, this: &Instance<StreamTransport>, connection: Connectio
             let protocol = sock.bind(py).getattr(pyo3::intern!(py, "proto"));
             let protocol = protocol.and_then(|protocol| protocol.extract::<i32>()).unwrap_or_default();
             this.sock.set(sock.share());
+            if !is_known_family(fd) {
+                ask_python(py, this, sock)?;
+            }
             (fd, Box::new(Ends::of(fd, protocol)))
         }
         Connection::Accepted(own, ends) => {
@@ -139,6 +142,19 @@ fn adopt(py: Python<'_>, this: &Instance<StreamTransport>, connection: Connectio
     this.life.open.set(true);
     drop(this.ends.replace(Some(ends)));
     Ok(fd)
+}
+
+/// Asks the Python socket for addresses that we cannot write.
+#[cold]
+fn ask_python(py: Python<'_>, this: &Instance<StreamTransport>, sock: &Object) -> Outcome<()> {
+    let extra = this.fields.extra.share_or_none();
+    for (name, method) in [(names::sockname(py), "getsockname"), (names::peername(py), "getpeername")] {
+        if !extra.bind(py).contains(name)? {
+            let address = sock.bind(py).call_method0(method).unwrap_or_else(|_| py.None().into_bound(py));
+            extra.bind(py).set_item(name, address)?;
+        }
+    }
+    Ok(())
 }
 
 /// Order: `connection_made`, then reading begins, then the waiter hears of it.

@@ -9,7 +9,7 @@ use super::life::{abort, close, connection_lost, fatal_exception, finalize, forc
 use super::write::{write, write_eof, write_ready, writelines};
 use super::{StreamTransport, extra, make, read};
 use crate::ffi::layout::prove_transports;
-use crate::ffi::{Args, Builder, Instance, Object, Outcome, Parameters, Raised, Ref, Slot, call_method, object};
+use crate::ffi::{Args, Builder, Instance, Outcome, Parameters, Raised, Ref, Slot, call_method, object};
 use crate::names;
 
 /// The class `StreamTransport`.

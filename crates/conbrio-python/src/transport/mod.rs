@@ -24,7 +24,7 @@ use crate::ffi::layout::TransportFields;
 use crate::ffi::{Class, ClassState, Guarded, Own, Slot, Visit};
 use crate::protocol::Protocol;
 
-pub(crate) use extra::{Ends, address_object};
+pub(crate) use extra::{Ends, is_known_family, python_socket};
 pub(crate) use make::{Connection, Made, make};
 pub(crate) use methods::class;
 pub(crate) use write::Chunk;

@@ -91,18 +91,6 @@ static HEAD: Head = Head(Node::alone());
 pub(crate) struct TaskList;
 
 impl TaskList {
-    /// Makes the list known to asyncio: its set of tasks becomes one that shows ours as well.
-    ///
-    /// # Errors
-    /// When asyncio's set cannot be taught.
-    pub(crate) fn install(py: Python<'_>) -> Outcome<()> {
-        let tasks = py.import("asyncio.tasks")?;
-        let name = if tasks.hasattr("_scheduled_tasks")? { "_scheduled_tasks" } else { "_all_tasks" };
-        let class = py.import("conbrio._registry")?.getattr("Tasks")?;
-        tasks.getattr(name)?.setattr("__class__", class)?;
-        Ok(())
-    }
-
     /// Every task in the list.
     pub(crate) fn all(_py: Python<'_>) -> Vec<Ref> {
         let mut tasks = Vec::new();

@@ -100,11 +100,6 @@ impl CurrentTask {
 pub(crate) struct TaskList;
 
 impl TaskList {
-    /// Makes the list known to asyncio; here it is asyncio's own.
-    pub(crate) fn install(_py: Python<'_>) -> Outcome<()> {
-        Ok(())
-    }
-
     /// Every task in a list of ours: none, as there is no such list here.
     pub(crate) fn all(_py: Python<'_>) -> Vec<Ref> {
         Vec::new()

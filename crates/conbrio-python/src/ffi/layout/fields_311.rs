@@ -166,30 +166,6 @@ impl TaskFields {
         }
     }
 
-    /// Whether its next step throws `CancelledError`.
-    #[inline]
-    pub(crate) fn must_cancel(&self) -> bool {
-        self.must_cancel.get() != 0
-    }
-
-    /// Says whether its next step throws `CancelledError`.
-    #[inline]
-    pub(crate) fn set_must_cancel(&self, value: bool) {
-        self.must_cancel.set(i32::from(value));
-    }
-
-    /// Whether its death while pending is reported.
-    #[inline]
-    pub(crate) fn logs_destroy(&self) -> bool {
-        self.log_destroy.get() != 0
-    }
-
-    /// Says whether its death while pending is reported.
-    #[inline]
-    pub(crate) fn set_logs_destroy(&self, value: bool) {
-        self.log_destroy.set(i32::from(value));
-    }
-
     /// Shows the collector all references.
     pub(crate) fn traverse(&self, visit: &mut Visit<'_>) {
         for slot in [&self.awaited, &self.coroutine, &self.name, &self.context] {
@@ -203,6 +179,30 @@ impl TaskFields {
             slot.clear();
         }
     }
+}
+
+/// Whether the task's next step throws `CancelledError`.
+#[inline]
+pub(crate) fn must_cancel(_future: &FutureFields, task: &TaskFields) -> bool {
+    task.must_cancel.get() != 0
+}
+
+/// Says whether the task's next step throws `CancelledError`.
+#[inline]
+pub(crate) fn set_must_cancel(_future: &FutureFields, task: &TaskFields, value: bool) {
+    task.must_cancel.set(i32::from(value));
+}
+
+/// Whether the task's death while pending is reported.
+#[inline]
+pub(crate) fn logs_destroy(_future: &FutureFields, task: &TaskFields) -> bool {
+    task.log_destroy.get() != 0
+}
+
+/// Says whether the task's death while pending is reported.
+#[inline]
+pub(crate) fn set_logs_destroy(_future: &FutureFields, task: &TaskFields, value: bool) {
+    task.log_destroy.set(i32::from(value));
 }
 
 /// How many bytes an instance of `_asyncio.Future` takes.

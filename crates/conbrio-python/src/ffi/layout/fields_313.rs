@@ -31,7 +31,7 @@ pub(crate) struct FutureFields {
     pub(crate) cancelled: Slot,
     /// `PENDING`, `CANCELLED` or `FINISHED`.
     pub(crate) state: Cell<i32>,
-    /// Bit fields: `LOGS`, `BLOCKS`.
+    /// Bit fields: `LOGS`, `BLOCKS`, and a task's `MUST_CANCEL`, `LOGS_DESTROY`.
     bits: Cell<u32>,
 }
 
@@ -39,10 +39,10 @@ pub(crate) struct FutureFields {
 const LOGS: u32 = 1;
 /// In `FutureFields::bits`: a coroutine has just yielded it.
 const BLOCKS: u32 = 2;
-/// In `TaskFields::bits`: the next step throws `CancelledError`.
-const MUST_CANCEL: u32 = 1;
-/// In `TaskFields::bits`: death while pending is reported.
-const LOGS_DESTROY: u32 = 2;
+/// In `FutureFields::bits`: a task's next step throws `CancelledError`.
+const MUST_CANCEL: u32 = 4;
+/// In `FutureFields::bits`: a task's death while pending is reported.
+const LOGS_DESTROY: u32 = 8;
 
 #[inline]
 fn set_bit(bits: &Cell<u32>, bit: u32, value: bool) {
@@ -143,6 +143,8 @@ impl FutureFields {
 /// What a task keeps behind a future's fields.
 #[repr(C)]
 pub(crate) struct TaskFields {
+    /// How often it was asked to cancel, less `uncancel()`.
+    pub(crate) cancels: Cell<i32>,
     /// The future it waits for.
     pub(crate) awaited: Slot,
     /// Its coroutine.
@@ -151,10 +153,6 @@ pub(crate) struct TaskFields {
     pub(crate) name: Slot,
     /// The context its steps run in.
     pub(crate) context: Slot,
-    /// Bit fields: `MUST_CANCEL`, `LOGS_DESTROY`.
-    bits: Cell<u32>,
-    /// How often it was asked to cancel, less `uncancel()`.
-    pub(crate) cancels: Cell<i32>,
     /// Its place in the list of all tasks.
     pub(crate) node: Node,
 }
@@ -167,34 +165,9 @@ impl TaskFields {
             coroutine: Slot::empty(),
             name: Slot::empty(),
             context: Slot::empty(),
-            bits: Cell::new(0),
             cancels: Cell::new(0),
             node: Node::alone(),
         }
-    }
-
-    /// Whether its next step throws `CancelledError`.
-    #[inline]
-    pub(crate) fn must_cancel(&self) -> bool {
-        self.bits.get() & MUST_CANCEL != 0
-    }
-
-    /// Says whether its next step throws `CancelledError`.
-    #[inline]
-    pub(crate) fn set_must_cancel(&self, value: bool) {
-        set_bit(&self.bits, MUST_CANCEL, value);
-    }
-
-    /// Whether its death while pending is reported.
-    #[inline]
-    pub(crate) fn logs_destroy(&self) -> bool {
-        self.bits.get() & LOGS_DESTROY != 0
-    }
-
-    /// Says whether its death while pending is reported.
-    #[inline]
-    pub(crate) fn set_logs_destroy(&self, value: bool) {
-        set_bit(&self.bits, LOGS_DESTROY, value);
     }
 
     /// Shows the collector all references.
@@ -210,6 +183,30 @@ impl TaskFields {
             slot.clear();
         }
     }
+}
+
+/// Whether the task's next step throws `CancelledError`.
+#[inline]
+pub(crate) fn must_cancel(future: &FutureFields, _task: &TaskFields) -> bool {
+    future.bits.get() & MUST_CANCEL != 0
+}
+
+/// Says whether the task's next step throws `CancelledError`.
+#[inline]
+pub(crate) fn set_must_cancel(future: &FutureFields, _task: &TaskFields, value: bool) {
+    set_bit(&future.bits, MUST_CANCEL, value);
+}
+
+/// Whether the task's death while pending is reported.
+#[inline]
+pub(crate) fn logs_destroy(future: &FutureFields, _task: &TaskFields) -> bool {
+    future.bits.get() & LOGS_DESTROY != 0
+}
+
+/// Says whether the task's death while pending is reported.
+#[inline]
+pub(crate) fn set_logs_destroy(future: &FutureFields, _task: &TaskFields, value: bool) {
+    set_bit(&future.bits, LOGS_DESTROY, value);
 }
 
 /// How many bytes an instance of `_asyncio.Future` takes.

@@ -1,7 +1,6 @@
 //! Fields of `_asyncio.Future` and `_asyncio.Task` in CPython 3.14 and 3.15.
 
 use std::cell::Cell;
-use std::ops::{BitAnd, BitOr, Not};
 
 use pyo3::prelude::*;
 use pyo3::types::PyFrozenSet;
@@ -41,7 +40,7 @@ pub(crate) struct FutureFields {
     is_task: Cell<u8>,
     /// Whether `awaited_by` holds a set.
     awaited_by_is_set: Cell<u8>,
-    /// Bit fields: `LOGS`, `BLOCKS`.
+    /// Bit fields: `LOGS`, `BLOCKS`, and a task's `MUST_CANCEL`, `LOGS_DESTROY`.
     bits: Cell<u8>,
 }
 
@@ -49,16 +48,13 @@ pub(crate) struct FutureFields {
 const LOGS: u8 = 1;
 /// In `FutureFields::bits`: a coroutine has just yielded it.
 const BLOCKS: u8 = 2;
-/// In `TaskFields::bits`: the next step throws `CancelledError`.
-const MUST_CANCEL: u32 = 1;
-/// In `TaskFields::bits`: death while pending is reported.
-const LOGS_DESTROY: u32 = 2;
+/// In `FutureFields::bits`: a task's next step throws `CancelledError`.
+const MUST_CANCEL: u8 = 4;
+/// In `FutureFields::bits`: a task's death while pending is reported.
+const LOGS_DESTROY: u8 = 8;
 
 #[inline]
-fn set_bit<B>(bits: &Cell<B>, bit: B, value: bool)
-where
-    B: Copy + BitOr<Output = B> + BitAnd<Output = B> + Not<Output = B>,
-{
+fn set_bit(bits: &Cell<u8>, bit: u8, value: bool) {
     bits.set(if value { bits.get() | bit } else { bits.get() & !bit });
 }
 
@@ -193,12 +189,10 @@ impl FutureFields {
 /// What a task keeps behind a future's fields.
 #[repr(C)]
 pub(crate) struct TaskFields {
-    /// The future it waits for.
-    pub(crate) awaited: Slot,
-    /// Bit fields: `MUST_CANCEL`, `LOGS_DESTROY`.
-    bits: Cell<u32>,
     /// How often it was asked to cancel, less `uncancel()`.
     pub(crate) cancels: Cell<i32>,
+    /// The future it waits for.
+    pub(crate) awaited: Slot,
     /// Its coroutine.
     pub(crate) coroutine: Slot,
     /// Its name: a string, or the number of one that has not been asked for.
@@ -217,34 +211,9 @@ impl TaskFields {
             coroutine: Slot::empty(),
             name: Slot::empty(),
             context: Slot::empty(),
-            bits: Cell::new(0),
             cancels: Cell::new(0),
             node: Node::alone(),
         }
-    }
-
-    /// Whether its next step throws `CancelledError`.
-    #[inline]
-    pub(crate) fn must_cancel(&self) -> bool {
-        self.bits.get() & MUST_CANCEL != 0
-    }
-
-    /// Says whether its next step throws `CancelledError`.
-    #[inline]
-    pub(crate) fn set_must_cancel(&self, value: bool) {
-        set_bit(&self.bits, MUST_CANCEL, value);
-    }
-
-    /// Whether its death while pending is reported.
-    #[inline]
-    pub(crate) fn logs_destroy(&self) -> bool {
-        self.bits.get() & LOGS_DESTROY != 0
-    }
-
-    /// Says whether its death while pending is reported.
-    #[inline]
-    pub(crate) fn set_logs_destroy(&self, value: bool) {
-        set_bit(&self.bits, LOGS_DESTROY, value);
     }
 
     /// Shows the collector all references.
@@ -260,6 +229,30 @@ impl TaskFields {
             slot.clear();
         }
     }
+}
+
+/// Whether the task's next step throws `CancelledError`.
+#[inline]
+pub(crate) fn must_cancel(future: &FutureFields, _task: &TaskFields) -> bool {
+    future.bits.get() & MUST_CANCEL != 0
+}
+
+/// Says whether the task's next step throws `CancelledError`.
+#[inline]
+pub(crate) fn set_must_cancel(future: &FutureFields, _task: &TaskFields, value: bool) {
+    set_bit(&future.bits, MUST_CANCEL, value);
+}
+
+/// Whether the task's death while pending is reported.
+#[inline]
+pub(crate) fn logs_destroy(future: &FutureFields, _task: &TaskFields) -> bool {
+    future.bits.get() & LOGS_DESTROY != 0
+}
+
+/// Says whether the task's death while pending is reported.
+#[inline]
+pub(crate) fn set_logs_destroy(future: &FutureFields, _task: &TaskFields, value: bool) {
+    set_bit(&future.bits, LOGS_DESTROY, value);
 }
 
 /// How many bytes an instance of `_asyncio.Future` takes.

@@ -15,9 +15,9 @@ mod proof;
 mod transports;
 
 pub(super) use attributes::{base_size_and_flags, clear_attributes, forget_attributes, visit_attributes};
-pub(crate) use fields::{FutureFields, TaskFields};
+pub(crate) use fields::{FutureFields, TaskFields, logs_destroy, must_cancel, set_logs_destroy, set_must_cancel};
 pub(crate) use handles::{HandleFields, TimerFields};
-pub(crate) use proof::{prove, prove_handles};
+pub(crate) use proof::{PROBE, prove, prove_handles};
 pub(crate) use transports::{TransportFields, prove_transports};
 
 use std::cell::Cell;

@@ -11,7 +11,7 @@ use super::{FutureFields, TaskFields};
 use crate::ffi::object::{Slot, object};
 
 /// What stands in for a loop while the objects are made.
-const PROBE: &std::ffi::CStr = c"
+pub(crate) const PROBE: &std::ffi::CStr = c"
 import _asyncio
 
 class Loop:
@@ -38,8 +38,7 @@ pub(crate) fn prove(py: Python<'_>) -> PyResult<()> {
     let module = py.import("_asyncio")?;
     expect(basic_size(&module, "Future")? == FUTURE_SIZE, "the size of Future")?;
     expect(basic_size(&module, "Task")? == TASK_SIZE, "the size of Task")?;
-    let probe = PyModule::from_code(py, PROBE, c"<conbrio probe>", c"conbrio._probe")?;
-    py.import("sys")?.getattr("modules")?.set_item("conbrio._probe", &probe)?;
+    let probe = py.import("conbrio._probe")?;
     let event_loop = probe.getattr("Loop")?.call0()?;
     prove_future(&probe, &event_loop)?;
     prove_task(&probe, &event_loop)
@@ -50,7 +49,7 @@ pub(crate) fn prove(py: Python<'_>) -> PyResult<()> {
 /// # Errors
 /// `RuntimeError` when it differs.
 pub(crate) fn prove_handles(py: Python<'_>) -> PyResult<()> {
-    super::handles::prove(py, &py.None().into_bound(py))
+    super::handles::prove(py, &py.import("conbrio._probe")?.getattr("Loop")?.call0()?)
 }
 
 fn basic_size(module: &Bound<'_, PyModule>, class: &str) -> PyResult<usize> {
@@ -113,12 +112,12 @@ fn prove_task(probe: &Bound<'_, PyModule>, event_loop: &Bound<'_, PyAny>) -> PyR
 fn prove_task_fields(task: &Bound<'_, PyAny>, coroutine: &Bound<'_, PyAny>) -> PyResult<()> {
     expect_in(&task_fields(task).coroutine, coroutine, "Task's coroutine")?;
     expect_in(&task_fields(task).name, &task.call_method0("get_name")?, "Task's name")?;
-    expect(!task_fields(task).logs_destroy(), "Task's log flag")?;
+    expect(!super::logs_destroy(fields(task), task_fields(task)), "Task's log flag")?;
     task.setattr("_log_destroy_pending", true)?;
-    expect(task_fields(task).logs_destroy(), "Task's log flag")?;
+    expect(super::logs_destroy(fields(task), task_fields(task)), "Task's log flag")?;
     task.setattr("_log_destroy_pending", false)?;
     task.call_method0("cancel")?;
-    expect(task_fields(task).must_cancel(), "Task's cancel flag")?;
+    expect(super::must_cancel(fields(task), task_fields(task)), "Task's cancel flag")?;
     expect(task_fields(task).cancels.get() == 1, "Task's cancel count")
 }
 

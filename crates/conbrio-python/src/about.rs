@@ -1,0 +1,65 @@
+//! What the native half says of itself, and what it is told of its surroundings.
+
+use std::ffi::CStr;
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::engine::{Engine, forked};
+use crate::event_loop::fallback;
+use crate::ffi::{Class, layout, object};
+
+/// The version of the package.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Returns what was built and what was found at import, as a dictionary.
+///
+/// `native_tasks` says whether Future and Task are native; if not, `native_tasks_refused` says why.
+#[pyfunction]
+pub(crate) fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let info = PyDict::new(py);
+    info.set_item("version", VERSION)?;
+    info.set_item("python", py.version())?;
+    info.set_item("profile", if cfg!(debug_assertions) { "debug" } else { "release" })?;
+    info.set_item("native_tasks", !fallback::is_on())?;
+    info.set_item("native_tasks_refused", py.import("conbrio._conbrio")?.getattr("_native_tasks_refused")?)?;
+    info.set_item("drivers", ["epoll", "poll"])?;
+    Ok(info)
+}
+
+/// Says which Python class derived from EventLoop most loops have.
+#[pyfunction]
+pub(crate) fn set_loop_class(class: &Bound<'_, PyAny>) {
+    Engine::state().expect(object(class));
+}
+
+#[pyfunction]
+#[pyo3(name = "_forked")]
+fn note_fork() {
+    forked();
+}
+
+/// Lets the package hear of forks.
+///
+/// # Errors
+/// What `os.register_at_fork` raises.
+pub(crate) fn hear_forks(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let keywords = PyDict::new(module.py());
+    keywords.set_item("after_in_child", wrap_pyfunction!(note_fork, module)?)?;
+    module.py().import("os")?.getattr("register_at_fork")?.call((), Some(&keywords))?;
+    Ok(())
+}
+
+/// Runs `proofs` while the module that they make their probes with exists.
+///
+/// # Errors
+/// What making that module raises.
+pub(crate) fn with_probe<R>(py: Python<'_>, proofs: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
+    const NAME: &CStr = c"conbrio._probe";
+    let probe = PyModule::from_code(py, layout::PROBE, c"<conbrio probe>", NAME)?;
+    let modules = py.import("sys")?.getattr("modules")?;
+    modules.set_item("conbrio._probe", &probe)?;
+    let answer = proofs();
+    modules.del_item("conbrio._probe")?;
+    answer
+}
