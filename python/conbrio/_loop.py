@@ -18,7 +18,7 @@ from asyncio import constants, coroutines, sslproto, unix_events
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ._conbrio import EventLoop, StreamTransport, set_loop_class
+from ._conbrio import EventLoop, StreamTransport, serve, set_loop_class
 from ._connect import resolve_literal
 from ._serve import Listener
 
@@ -273,6 +273,8 @@ class Loop(EventLoop, unix_events._UnixSelectorEventLoop):
         context: contextvars.Context | None = None,
     ) -> None:
         """Begin to accept connections on a listening socket."""
+        if not sslcontext and serve(self, protocol_factory, sock, server, backlog, context):
+            return
         timeouts = ssl_handshake_timeout, ssl_shutdown_timeout
         Listener(self, protocol_factory, sock, sslcontext, server, backlog, timeouts, context).arm()
 
