@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ._conbrio import EventLoop, StreamTransport, serve, set_loop_class
 from ._connect import resolve_literal
 from ._serve import Listener
+from ._sock import SocketVerbs
 
 if sys.version_info < (3, 14):
     from ._registry import adopt
@@ -69,7 +70,7 @@ class _Watched:
         return selectors.SelectorKey(fd, fd, events, None)
 
 
-class Loop(EventLoop, unix_events._UnixSelectorEventLoop):
+class Loop(EventLoop, SocketVerbs, unix_events._UnixSelectorEventLoop):
     """An asyncio event loop whose turns, timers, tasks and streams are native.
 
     Answers to ``asyncio.SelectorEventLoop`` and passes for one by ``isinstance``. Not

@@ -12,6 +12,7 @@ mod protocol;
 mod report;
 mod runnable;
 mod server;
+mod sock;
 mod task;
 mod transport;
 mod watch;
@@ -58,6 +59,7 @@ fn install_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("EventLoop", event_loop::class(py)?)?;
     module.add("StreamTransport", transport::class(py)?)?;
     module.add("Listener", server::class(py)?)?;
+    module.add("SocketWait", sock::class(py)?)?;
     module.add("_native_tasks_refused", install_tasks(module).err().map(|error| error.to_string()))?;
     Ok(())
 }

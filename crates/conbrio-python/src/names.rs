@@ -154,5 +154,6 @@ imports! {
     sock_dgram = "socket", "SOCK_DGRAM";
     sock_raw = "socket", "SOCK_RAW";
     sock_stream = "socket", "SOCK_STREAM";
+    check_ssl_socket = "asyncio.base_events", "_check_ssl_socket";
     ensure_future = "asyncio.tasks", "ensure_future";
 }

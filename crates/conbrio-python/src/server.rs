@@ -189,24 +189,38 @@ fn connect(
     protocol: &mut Option<Ref>,
 ) -> Outcome<()> {
     let ends = Box::new(Ends::accepted(connection.as_raw_fd(), peer, this.protocol));
-    let server = this.server.share_or_none();
     let mut sock = None;
     let connection = if engine.debug.get() {
-        let sock = &*sock.insert(python_socket(py, connection, &ends)?);
-        let address = ends.peer_object(py)?;
-        let words = "%r got a new connection from %r: %r";
-        let log = (words, server.bind(py), address.bind(py), sock.bind(py));
-        names::asyncio_logger(py)?.bind(py).call_method1("debug", log)?;
-        Connection::Socket(sock)
+        Connection::Socket(sock.insert(announced(py, this, connection, &ends)?))
     } else {
         Connection::Accepted(connection, ends)
     };
-    let factory = this.protocol_factory.share_or_none();
-    let made = &*protocol.insert(call(py, &factory, &[])?);
-    let server = Some(&*server).filter(|server| !server.is_none());
-    let context = this.context_given.then_some(context);
-    let made = Made { event_loop: engine.object(), protocol: made, waiter: None, extra: None, server, context };
-    make(py, &made, connection).map(drop)
+    let server = this.server.share_or_none();
+    let made = call(py, &this.protocol_factory.share_or_none(), &[]).and_then(|made| {
+        let server = Some(&*server).filter(|server| !server.is_none());
+        let context = this.context_given.then_some(context);
+        let protocol = &*protocol.insert(made);
+        let made = Made { event_loop: engine.object(), protocol, waiter: None, extra: None, server, context };
+        make(py, &made, connection).map(drop)
+    });
+    match (made, sock) {
+        (Err(raised), Some(sock)) => {
+            let exception = raised.take();
+            call_method(py, &sock, names::close(py), &[])?;
+            Err(raise(exception))
+        }
+        (made, _) => made,
+    }
+}
+
+/// The connection's Python socket, after saying in debug mode that it has come.
+#[cold]
+fn announced(py: Python<'_>, this: &Instance<Listener>, connection: OwnedFd, ends: &Ends) -> Outcome<Ref> {
+    let sock = python_socket(py, connection, ends)?;
+    let (server, address) = (this.server.share_or_none(), ends.peer_object(py)?);
+    let words = ("%r got a new connection from %r: %r", server.bind(py), address.bind(py), sock.bind(py));
+    names::asyncio_logger(py)?.bind(py).call_method1("debug", words)?;
+    Ok(sock)
 }
 
 /// Tells in debug mode of a connection that could not be made. CPython: `_accept_connection2`.

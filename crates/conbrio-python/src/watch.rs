@@ -113,7 +113,10 @@ fn remove(py: Python<'_>, this: &Instance<Engine>, fd: &Object, side: Side) -> O
 }
 
 /// Cancels the handle that heard a descriptor, so that an event already on its way does not run it.
-fn cancel(py: Python<'_>, gone: Option<Runnable>) -> Outcome<()> {
+///
+/// # Errors
+/// What `repr` raises, in debug mode.
+pub(crate) fn cancel(py: Python<'_>, gone: Option<Runnable>) -> Outcome<()> {
     match gone.map(|gone| Own::<Handle>::of(gone.object().share())) {
         Some(Ok(handle)) => handle::cancel(py, handle.object(), handle.fields()),
         _ => Ok(()),

@@ -8,18 +8,21 @@ use std::ptr;
 use super::address::Address;
 use super::{count, number};
 
-/// Receives into `buffer`; 0 is the end.
+/// Waits for nobody, whatever the socket's own mode, and raises no signal.
+const QUIETLY: libc::c_int = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+
+/// Receives into `buffer`, without waiting; 0 is the end.
 #[inline]
 pub fn recv(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
     // SAFETY: `buffer` is writable for its length.
-    count(unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), 0) })
+    count(unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_DONTWAIT) })
 }
 
-/// Receives into memory that was never written; the first bytes, as many as returned, then are.
+/// Receives, without waiting, into memory that was never written; the first bytes, as many as returned, then are.
 #[inline]
 pub fn recv_uninit(fd: RawFd, buffer: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
     // SAFETY: `buffer` is writable for its length, and the kernel reads none of it.
-    count(unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), 0) })
+    count(unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_DONTWAIT) })
 }
 
 /// Receives one datagram into `buffer` and its sender into `sender`.
@@ -34,11 +37,11 @@ pub fn recv_from(fd: RawFd, buffer: &mut [u8], sender: &mut Address) -> io::Resu
     Ok(received)
 }
 
-/// Sends the beginning of `bytes`; returns how much of it.
+/// Sends the beginning of `bytes`, without waiting; returns how much of it.
 #[inline]
 pub fn send(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
     // SAFETY: `bytes` is readable for its length.
-    count(unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL) })
+    count(unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), QUIETLY) })
 }
 
 /// Sends one datagram to `receiver`, the bytes of a `sockaddr`.
@@ -51,7 +54,7 @@ pub fn send_to(fd: RawFd, bytes: &[u8], receiver: &[u8]) -> io::Result<usize> {
     count(unsafe { libc::sendto(fd, pointer, length, libc::MSG_NOSIGNAL, receiver, room) })
 }
 
-/// Sends the beginning of `slices`, at most 1,024 of them; returns how many bytes.
+/// Sends the beginning of `slices`, at most 1,024 of them, without waiting; returns how many bytes.
 #[inline]
 pub fn send_gather(fd: RawFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     // SAFETY: all zeroes is an empty message.
@@ -60,7 +63,7 @@ pub fn send_gather(fd: RawFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     message.msg_iov = slices.as_ptr().cast_mut().cast();
     message.msg_iovlen = slices.len().min(1024) as _;
     // SAFETY: an `IoSlice` has the layout of an `iovec`, and each is readable for its length.
-    count(unsafe { libc::sendmsg(fd, &raw const message, libc::MSG_NOSIGNAL) })
+    count(unsafe { libc::sendmsg(fd, &raw const message, QUIETLY) })
 }
 
 /// Accepts one connection that blocks nobody and is not inherited; asks for no address.

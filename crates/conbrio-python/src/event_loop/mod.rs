@@ -5,6 +5,7 @@ mod run;
 mod schedule;
 mod shape;
 
+use conbrio_core::sources::Side;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
@@ -21,7 +22,7 @@ pub(crate) use run::stop_when_done;
 pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let builder = Builder::<Engine>::new(c"EventLoop(driver=None)\n--\n\nThe native half of conbrio.Loop.");
     let builder = run::methods(schedule::methods(builder.subclassable().new_with(new)));
-    let builder = crate::watch::methods(state_methods(builder)).attribute_set(shape::attribute_set);
+    let builder = crate::sock::methods(crate::watch::methods(state_methods(builder))).attribute_set(shape::attribute_set);
     properties(builder).create(py, None)
 }
 
@@ -72,10 +73,19 @@ fn state_methods(builder: Builder<Engine>) -> Builder<Engine> {
             this.wake(py);
             Ok(Ref::none())
         })
+        .one(c"_watched", c"_watched($self, fd, /)\n--\n\nThe events heard of a descriptor, as selectors counts them.", watched)
         .one(c"set_task_factory", c"set_task_factory($self, factory)\n--\n\nSets what makes tasks; None for Task.", set_task_factory)
         .plain(c"get_task_factory", c"get_task_factory($self)\n--\n\nWhat makes tasks, or None.", |_, this| {
             Ok(this.task_factory.share_or_none())
         })
+}
+
+/// `EVENT_READ` (1) and `EVENT_WRITE` (2) of `selectors`, for who looks at what is watched.
+fn watched(py: Python<'_>, this: &Instance<Engine>, fd: &Object) -> Outcome<Ref> {
+    let fd = fd.bind(py).extract::<i32>()?;
+    let hears = |side, event: u8| if this.watcher(py, fd, side).is_some() { event } else { 0 };
+    let Ok(events) = (hears(Side::Reader, 1) | hears(Side::Writer, 2)).into_pyobject(py);
+    Ok(object(&events).share())
 }
 
 fn set_task_factory(_: Python<'_>, this: &Instance<Engine>, factory: &Object) -> Outcome<Ref> {

@@ -72,11 +72,7 @@ fn lost(py: Python<'_>, this: Own<StreamTransport>) -> Outcome<()> {
         context::leave(py, &context);
         answer
     });
-    match answer {
-        Ok(()) => Ok(()),
-        // The loop is forgotten by now, but not by the context's owner: the report goes to the running one.
-        Err(raised) => guarded(py, &this, "_call_connection_lost", Err(raised)),
-    }
+    guarded(py, &this, "_call_connection_lost", answer)
 }
 
 /// Tells the protocol, closes the socket and forgets both. CPython: `_call_connection_lost`.
@@ -89,30 +85,22 @@ pub(super) fn connection_lost(py: Python<'_>, this: &Instance<StreamTransport>, 
         Some(protocol) => protocol::connection_lost(py, &protocol, exception),
         None => Ok(()),
     };
-    // The exception stands aside while the rest is done.
+    // What the protocol raises stands aside until the rest is done.
     let told = told.map_err(Raised::take);
-    let closed = close_socket(py, this);
+    let closed = close_socket(py, this).map_err(Raised::take);
     this.protocol.clear();
     this.fields.event_loop.clear();
     this.context.clear();
-    let closed = closed.and_then(|()| this.detach(py)).and_then(|()| {
-        if this.empty_waiter.is_empty() {
-            return Ok(());
+    let left = this.detach(py).and_then(|()| this.disappoint_waiter(py)).map_err(Raised::take);
+    let message = || "Exception in callback StreamTransport._call_connection_lost()".to_owned();
+    for exception in [told, closed, left].into_iter().filter_map(Result::err) {
+        let raised = raise(exception);
+        match &event_loop {
+            Some(event_loop) => report_raised(py, event_loop, raised, message, &[("transport", this.object())])?,
+            None => return Err(raised),
         }
-        let gone = PyConnectionError::new_err("Connection is closed by peer").into_value(py).into_bound(py).into_any();
-        this.tell_waiter(py, Some(object(&gone)))
-    });
-    match (told, event_loop) {
-        (Ok(()), _) => closed,
-        (Err(exception), Some(event_loop)) => {
-            if let Err(raised) = closed {
-                drop(raised.take());
-            }
-            let message = || "Exception in callback StreamTransport._call_connection_lost()".to_owned();
-            report_raised(py, &event_loop, raise(exception), message, &[("transport", this.object())])
-        }
-        (Err(exception), None) => Err(raise(exception)),
     }
+    Ok(())
 }
 
 /// Closes the descriptor, whoever owns it.
@@ -174,10 +162,7 @@ pub(super) fn guarded(
     answer: Outcome<()>,
 ) -> Outcome<()> {
     let Err(raised) = answer else { return Ok(()) };
-    let event_loop = match this.fields.event_loop.share() {
-        Some(event_loop) => event_loop,
-        None => crate::ffi::call(py, names::get_running_loop(py)?, &[])?,
-    };
+    let Some(event_loop) = this.fields.event_loop.share() else { return Err(raised) };
     let message = || format!("Exception in callback StreamTransport.{method}()");
     report_raised(py, &event_loop, raised, message, &[("transport", this.object())])
 }
@@ -218,6 +203,15 @@ impl Instance<StreamTransport> {
             self.context.set(context::copy_current(py)?);
         }
         Ok(())
+    }
+
+    /// Tells who waits until nothing is owed that the connection is gone.
+    fn disappoint_waiter(&self, py: Python<'_>) -> Outcome<()> {
+        if self.empty_waiter.is_empty() {
+            return Ok(());
+        }
+        let gone = PyConnectionError::new_err("Connection is closed by peer").into_value(py).into_bound(py).into_any();
+        self.tell_waiter(py, Some(object(&gone)))
     }
 
     /// Tells the server that the connection is gone.

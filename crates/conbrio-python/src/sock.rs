@@ -1,0 +1,347 @@
+//! sock_recv and its family: one try that answers at once, or a wait that tries again when the descriptor is ready.
+//!
+//! Its own room because these verbs have neither protocol nor transport. The coroutines around them are Python's, so that
+//! they look like CPython's own; here is what each does once per packet.
+
+use std::cell::Cell;
+use std::io;
+use std::os::fd::RawFd;
+
+use conbrio_core::sources::Side;
+use conbrio_driver::sys::socket;
+use pyo3::exceptions::{PyBlockingIOError, PyInterruptedError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use crate::engine::Engine;
+use crate::ffi::{
+    Args, Buffer, Builder, Class, ClassState, Guarded, Instance, Object, Outcome, Own, Raised, Ref, Slot, Thunk, Visit,
+    bytes, call, call_method, call_tuple, filled_bytes, object, raise, tuple,
+};
+use crate::future::Future;
+use crate::report::{ends_loop, os_error};
+use crate::watch::ensure_no_transport;
+use crate::names;
+
+/// The most that is received through the buffer that the loop's reads share.
+const SHARED: usize = 256 * 1024;
+
+/// What is tried.
+enum Deed {
+    /// Receives at most so many bytes.
+    Receive(usize),
+    /// Receives into the memory that `memory` lends.
+    ReceiveInto,
+    /// Sends all of `memory`; so much of it is sent.
+    SendAll(Cell<usize>),
+    /// Calls a method of the socket; the bound method and its arguments are in `callable` and `args`.
+    Call,
+}
+
+/// A deed that could not be done at once.
+pub(crate) struct SocketWait {
+    event_loop: Slot,
+    sock: Slot,
+    future: Slot,
+    callable: Slot,
+    args: Slot,
+    /// Lent while the deed lasts.
+    memory: Guarded<Option<Buffer>>,
+    fd: RawFd,
+    is_writer: bool,
+    deed: Deed,
+}
+
+static STATE: ClassState = ClassState::new();
+
+impl Class for SocketWait {
+    const NAME: &'static std::ffi::CStr = c"conbrio._conbrio.SocketWait";
+    const REUSED: bool = true;
+
+    fn state() -> &'static ClassState {
+        &STATE
+    }
+
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        for slot in [&self.event_loop, &self.sock, &self.future, &self.callable, &self.args] {
+            visit.slot(slot);
+        }
+    }
+
+    fn clear(&self) {
+        for slot in [&self.event_loop, &self.sock, &self.future, &self.callable, &self.args] {
+            slot.clear();
+        }
+    }
+}
+
+/// The class `SocketWait`.
+///
+/// # Errors
+/// When it cannot be made.
+pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    Builder::<SocketWait>::new(c"A socket operation that waits: its future is awaited, then it is released.")
+        .made_natively()
+        .getter(c"future", c"What it ends with.", |_, this| Ok(this.future.share_or_none()))
+        .plain(c"release", c"release($self)\n--\n\nStops waiting.", |py, this| {
+            release(py, this);
+            Ok(Ref::none())
+        })
+        .create(py, None)
+}
+
+/// Adds the tries to the loop's class.
+pub(crate) fn methods(builder: Builder<Engine>) -> Builder<Engine> {
+    builder
+        .method(c"_try_recv", c"_try_recv($self, sock, n, /)\n--\n\nReceived bytes, or a SocketWait.", try_recv)
+        .method(c"_try_recv_into", c"_try_recv_into($self, sock, buf, /)\n--\n\nA count, or a SocketWait.", try_recv_into)
+        .method(c"_try_sendall", c"_try_sendall($self, sock, data, /)\n--\n\nNone, or a SocketWait.", try_sendall)
+        .method(
+            c"_try_reading",
+            c"_try_reading($self, sock, method, *args)\n--\n\nWhat the socket's method answers, or a SocketWait.",
+            |py, this, args| try_method(py, this, args, false),
+        )
+        .method(
+            c"_try_writing",
+            c"_try_writing($self, sock, method, *args)\n--\n\nWhat the socket's method answers, or a SocketWait.",
+            |py, this, args| try_method(py, this, args, true),
+        )
+}
+
+fn try_recv(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<Ref> {
+    let [sock, count] = args.positional() else { return Err(wrong_arguments()) };
+    let size = count.bind(py).extract::<usize>().ok().filter(|size| *size > 0);
+    match size {
+        Some(size) if is_plain(py, sock)? => {
+            let wait = wait(py, this, sock, Deed::Receive(size), false)?;
+            begin(py, this, wait)
+        }
+        // CPython: the socket's own `recv` says what is wrong with the size, or has a meaning of its own.
+        _ => try_call(py, this, sock, pyo3::intern!(py, "recv"), &[count], false),
+    }
+}
+
+fn try_recv_into(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<Ref> {
+    let [sock, memory] = args.positional() else { return Err(wrong_arguments()) };
+    if !is_plain(py, sock)? {
+        return try_call(py, this, sock, pyo3::intern!(py, "recv_into"), &[memory], false);
+    }
+    let wait = wait(py, this, sock, Deed::ReceiveInto, false)?;
+    drop(wait.memory.replace(Some(Buffer::to_write(py, memory)?)));
+    begin(py, this, wait)
+}
+
+fn try_sendall(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<Ref> {
+    let [sock, data] = args.positional() else { return Err(wrong_arguments()) };
+    check_ssl(py, sock)?;
+    let wait = wait(py, this, sock, Deed::SendAll(Cell::new(0)), true)?;
+    drop(wait.memory.replace(Some(Buffer::to_read(py, data)?)));
+    begin(py, this, wait)
+}
+
+fn try_method(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>, is_writer: bool) -> Outcome<Ref> {
+    let [sock, method, rest @ ..] = args.positional() else { return Err(wrong_arguments()) };
+    let method = method.bind(py).to_owned().cast_into::<PyString>().map_err(PyErr::from)?;
+    check_ssl(py, sock)?;
+    try_call(py, this, sock, &method, rest, is_writer)
+}
+
+fn try_call(
+    py: Python<'_>,
+    this: &Instance<Engine>,
+    sock: &Object,
+    method: &Bound<'_, PyString>,
+    args: &[&Object],
+    is_writer: bool,
+) -> Outcome<Ref> {
+    let wait = wait(py, this, sock, Deed::Call, is_writer)?;
+    wait.callable.set(crate::ffi::attribute(py, sock, method)?);
+    wait.args.set(tuple(py, args)?);
+    begin(py, this, wait)
+}
+
+#[cold]
+fn wrong_arguments() -> Raised {
+    PyTypeError::new_err("expected a socket and its operation's arguments").into()
+}
+
+/// Whether the socket is one whose descriptor may be used without asking it.
+fn is_plain(py: Python<'_>, sock: &Object) -> Outcome<bool> {
+    if sock.class() == names::socket_class(py)?.as_ptr().cast() {
+        return Ok(true);
+    }
+    check_ssl(py, sock)?;
+    Ok(false)
+}
+
+/// Refuses the sockets of the `ssl` module, in CPython's words.
+fn check_ssl(py: Python<'_>, sock: &Object) -> Outcome<()> {
+    if sock.class() != names::socket_class(py)?.as_ptr().cast() {
+        call(py, names::check_ssl_socket(py)?, &[sock])?;
+    }
+    Ok(())
+}
+
+fn wait(py: Python<'_>, this: &Instance<Engine>, sock: &Object, deed: Deed, is_writer: bool) -> Outcome<Own<SocketWait>> {
+    if this.debug.get() {
+        let timeout = sock.bind(py).call_method0(pyo3::intern!(py, "gettimeout"))?;
+        if timeout.ne(0)? {
+            return Err(PyValueError::new_err("the socket must be non-blocking").into());
+        }
+    }
+    let fd = call_method(py, sock, names::fileno(py), &[])?.bind(py).extract::<RawFd>()?;
+    let wait = SocketWait {
+        event_loop: Slot::holding(this.object().share()),
+        sock: Slot::holding(sock.share()),
+        future: Slot::empty(),
+        callable: Slot::empty(),
+        args: Slot::empty(),
+        memory: Guarded::new(None),
+        fd,
+        is_writer,
+        deed,
+    };
+    Own::new(py, wait)
+}
+
+/// The first try; if it would block, the wait itself is the answer.
+fn begin(py: Python<'_>, this: &Instance<Engine>, wait: Own<SocketWait>) -> Outcome<Ref> {
+    if let Some(answer) = attempt(py, this, &wait)? {
+        return Ok(answer);
+    }
+    let Ok(fd) = wait.fd.into_pyobject(py);
+    ensure_no_transport(py, this, object(&fd))?;
+    wait.future.set(call_method(py, this.object(), names::create_future(py), &[])?);
+    let former = this.watch(py, wait.fd, wait.side(), Thunk::new(wait.own(), heard))?;
+    crate::watch::cancel(py, former)?;
+    Ok(wait.erase())
+}
+
+/// Tries once; nothing means that it would block.
+fn attempt(py: Python<'_>, engine: &Instance<Engine>, wait: &Instance<SocketWait>) -> Outcome<Option<Ref>> {
+    let fd = wait.fd;
+    match &wait.deed {
+        Deed::Receive(size) if *size <= SHARED => engine.with_buffer(py, SHARED, |buffer| {
+            match socket::recv(fd, buffer.get_mut(..*size).unwrap_or_default()) {
+                Ok(count) => bytes(py, buffer.get(..count).unwrap_or_default()).map(Some),
+                Err(error) => blocked(py, &error),
+            }
+        }),
+        Deed::Receive(size) => match filled_bytes(py, *size, |memory| socket::recv_uninit(fd, memory))? {
+            Ok((data, _)) => Ok(Some(data)),
+            Err(error) => blocked(py, &error),
+        },
+        Deed::ReceiveInto => {
+            let received = wait.memory.lend(py, |memory| {
+                memory.as_ref().map_or(Ok(0), |memory| memory.write(|memory| socket::recv_uninit(fd, memory)))
+            });
+            match received {
+                Ok(count) => {
+                    let Ok(count) = count.into_pyobject(py);
+                    Ok(Some(object(&count).share()))
+                }
+                Err(error) => blocked(py, &error),
+            }
+        }
+        Deed::SendAll(sent) => {
+            engine.touch(py);
+            send_more(py, wait, sent)
+        }
+        Deed::Call => call_socket(py, wait),
+    }
+}
+
+fn send_more(py: Python<'_>, wait: &Instance<SocketWait>, sent: &Cell<usize>) -> Outcome<Option<Ref>> {
+    let taken = wait.memory.lend(py, |memory| {
+        let send = |data: &[u8]| {
+            let left = data.get(sent.get()..).unwrap_or_default();
+            socket::send(wait.fd, left).map(|count| (count, count == left.len()))
+        };
+        memory.as_ref().map_or(Ok((0, true)), |memory| memory.read(send))
+    });
+    match taken {
+        Ok((_, true)) => Ok(Some(Ref::none())),
+        Ok((count, false)) => {
+            sent.set(sent.get() + count);
+            Ok(None)
+        }
+        Err(error) => blocked(py, &error),
+    }
+}
+
+fn call_socket(py: Python<'_>, wait: &Instance<SocketWait>) -> Outcome<Option<Ref>> {
+    match call_tuple(py, &wait.callable.share_or_none(), &wait.args.share_or_none()) {
+        Ok(answer) => Ok(Some(answer)),
+        Err(raised) => {
+            let exception = raised.take();
+            let bound = exception.bind(py);
+            if bound.is_instance_of::<PyBlockingIOError>() || bound.is_instance_of::<PyInterruptedError>() {
+                return Ok(None);
+            }
+            Err(raise(exception))
+        }
+    }
+}
+
+fn blocked(py: Python<'_>, error: &io::Error) -> Outcome<Option<Ref>> {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(None),
+        _ => Err(os_error(py, error)),
+    }
+}
+
+/// The descriptor is ready.
+fn heard(py: Python<'_>, wait: Own<SocketWait>) -> Outcome<()> {
+    let (Some(event_loop), Some(future)) = (wait.event_loop.share(), wait.future.share()) else { return Ok(()) };
+    let Some(engine) = Instance::<Engine>::of(&event_loop) else { return Ok(()) };
+    if is_done(py, &future)? {
+        release(py, &wait);
+        return Ok(());
+    }
+    let ending = match attempt(py, engine, &wait) {
+        Ok(None) => return Ok(()),
+        Ok(Some(answer)) => Ok(answer),
+        Err(raised) => {
+            let exception = raised.take();
+            if ends_loop(py, &exception) {
+                return Err(raise(exception));
+            }
+            Err(exception)
+        }
+    };
+    release(py, &wait);
+    finish(py, &future, ending)
+}
+
+fn is_done(py: Python<'_>, future: &Object) -> Outcome<bool> {
+    match Instance::<Future>::of(future) {
+        Some(future) => Ok(!future.is_pending()),
+        None => crate::ffi::is_true(py, &*call_method(py, future, names::done(py), &[])?),
+    }
+}
+
+fn finish(py: Python<'_>, future: &Object, ending: Result<Ref, Ref>) -> Outcome<()> {
+    match (Instance::<Future>::of(future), ending) {
+        (Some(future), Ok(result)) => future.set_result(py, result),
+        (Some(future), Err(exception)) => future.set_exception(py, &exception),
+        (None, Ok(result)) => call_method(py, future, names::set_result(py), &[&result]).map(drop),
+        (None, Err(exception)) => call_method(py, future, names::set_exception(py), &[&exception]).map(drop),
+    }
+}
+
+/// Stops waiting, if it still is this wait that hears the descriptor.
+fn release(py: Python<'_>, wait: &Instance<SocketWait>) {
+    drop(wait.memory.replace(None));
+    let Some(event_loop) = wait.event_loop.take() else { return };
+    let Some(engine) = Instance::<Engine>::of(&event_loop) else { return };
+    let watcher = engine.watcher(py, wait.fd, wait.side());
+    if watcher.is_some_and(|watcher| watcher.object().is(wait.object())) {
+        drop(engine.unwatch(py, wait.fd, wait.side()));
+    }
+}
+
+impl SocketWait {
+    fn side(&self) -> Side {
+        if self.is_writer { Side::Writer } else { Side::Reader }
+    }
+}

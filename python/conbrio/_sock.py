@@ -1,0 +1,126 @@
+"""Socket operations that a coroutine awaits: sock_recv and its family.
+
+Each is one native try, which answers at once or says what to wait for. Does not know how the
+descriptor is watched. sock_connect and sock_sendfile are CPython's own.
+"""
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+from ._conbrio import SocketWait
+
+if TYPE_CHECKING:
+    from collections.abc import Buffer
+
+__all__ = ["SocketVerbs"]
+
+
+async def _done(answer: Any) -> Any:
+    """Wait for what a try could not do at once, and stop watching however that ends."""
+    try:
+        return await answer.future
+    finally:
+        answer.release()
+
+
+class SocketVerbs:
+    """The verbs, for a loop that has the native tries.
+
+    Every socket has to be non-blocking, and may be used by one verb a direction at a time. Not
+    thread-safe.
+    """
+
+    if TYPE_CHECKING:
+
+        def _try_recv(self, sock: socket.socket, n: int, /) -> Any: ...
+        def _try_recv_into(self, sock: socket.socket, buf: Buffer, /) -> Any: ...
+        def _try_sendall(self, sock: socket.socket, data: Buffer, /) -> Any: ...
+        def _try_reading(self, sock: socket.socket, method: str, /, *args: Any) -> Any: ...
+        def _try_writing(self, sock: socket.socket, method: str, /, *args: Any) -> Any: ...
+
+    async def sock_recv(self, sock: socket.socket, n: int) -> bytes:
+        """Receive at most ``n`` bytes; none means that the peer sends no more.
+
+        As ``asyncio.loop.sock_recv``.
+
+        Raises:
+            OSError: The connection is broken.
+        """
+        answer = self._try_recv(sock, n)
+        if type(answer) is SocketWait:
+            try:
+                return await answer.future
+            finally:
+                answer.release()
+        return answer
+
+    async def sock_recv_into(self, sock: socket.socket, buf: "Buffer") -> int:
+        """Receive into ``buf``; return how many bytes came.
+
+        As ``asyncio.loop.sock_recv_into``.
+
+        Raises:
+            OSError: The connection is broken.
+        """
+        answer = self._try_recv_into(sock, buf)
+        return await _done(answer) if type(answer) is SocketWait else answer
+
+    async def sock_recvfrom(self, sock: socket.socket, bufsize: int) -> tuple[bytes, Any]:
+        """Receive a datagram; return its bytes and its sender's address.
+
+        As ``asyncio.loop.sock_recvfrom``.
+
+        Raises:
+            OSError: The socket cannot receive.
+        """
+        answer = self._try_reading(sock, "recvfrom", bufsize)
+        return await _done(answer) if type(answer) is SocketWait else answer
+
+    async def sock_recvfrom_into(
+        self, sock: socket.socket, buf: "Buffer", nbytes: int = 0
+    ) -> tuple[int, Any]:
+        """Receive a datagram into ``buf``; return how many bytes came, and from where.
+
+        As ``asyncio.loop.sock_recvfrom_into``.
+
+        Raises:
+            OSError: The socket cannot receive.
+        """
+        answer = self._try_reading(sock, "recvfrom_into", buf, nbytes or len(buf))  # type: ignore[arg-type]
+        return await _done(answer) if type(answer) is SocketWait else answer
+
+    async def sock_sendall(self, sock: socket.socket, data: "Buffer") -> None:
+        """Send all of ``data``.
+
+        As ``asyncio.loop.sock_sendall``.
+
+        Raises:
+            OSError: The connection is broken; how much was sent cannot be told.
+        """
+        answer = self._try_sendall(sock, data)
+        if answer is not None:
+            await _done(answer)
+
+    async def sock_sendto(self, sock: socket.socket, data: "Buffer", address: Any) -> int:
+        """Send a datagram to ``address``; return how many bytes went.
+
+        As ``asyncio.loop.sock_sendto``.
+
+        Raises:
+            OSError: The socket cannot send.
+        """
+        answer = self._try_writing(sock, "sendto", data, address)
+        return await _done(answer) if type(answer) is SocketWait else answer
+
+    async def sock_accept(self, sock: socket.socket) -> tuple[socket.socket, Any]:
+        """Accept a connection; return its socket, non-blocking, and the peer's address.
+
+        As ``asyncio.loop.sock_accept``.
+
+        Raises:
+            OSError: The socket does not listen, or no descriptor is left.
+        """
+        answer = self._try_reading(sock, "accept")
+        conn, address = await _done(answer) if type(answer) is SocketWait else answer
+        conn.setblocking(False)
+        return conn, address
