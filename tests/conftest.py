@@ -11,8 +11,8 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-from loopkit import leaks, subject, traces  # noqa: E402
-from loopkit.plain import plain, words  # noqa: E402
+from loopkit import leaks, subject, traces
+from loopkit.plain import plain, words
 
 MARKERS = (
     "slow: takes more than a quarter of a second; skipped unless --slow",
@@ -39,7 +39,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what uses a driver once on each."""
     if "driver" in metafunc.fixturenames:
         chosen = metafunc.config.getoption("driver") or subject.DRIVERS
-        metafunc.parametrize("driver", chosen if subject.is_conbrio() else [None], ids=lambda each: each or "only")
+        metafunc.parametrize(
+            "driver", chosen if subject.is_conbrio() else [None], ids=lambda each: each or "only"
+        )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -94,7 +96,9 @@ def loop(loop_factory: subject.Factory, no_leaks: None) -> Iterator[asyncio.Abst
 def run(loop_factory: subject.Factory, no_leaks: None) -> Callable[..., object]:
     """Run a coroutine on a fresh loop, as ``asyncio.run`` does, and look for leaks at the end."""
 
-    def run_on_fresh_loop(main: Coroutine[object, object, object], *, debug: bool = False) -> object:
+    def run_on_fresh_loop(
+        main: Coroutine[object, object, object], *, debug: bool = False
+    ) -> object:
         with asyncio.Runner(debug=debug, loop_factory=loop_factory) as runner:
             return runner.run(main)
 
@@ -126,7 +130,9 @@ def same_trace(loop_factory: subject.Factory, no_leaks: None) -> Callable[..., l
 def same(loop_factory: subject.Factory, no_leaks: None) -> Callable[..., object]:
     """Assert that ``scenario(loop)`` ends as on the standard loop, complaints included; return its end."""
 
-    def one(loop: asyncio.AbstractEventLoop, scenario: Callable[..., object]) -> tuple[object, object]:
+    def one(
+        loop: asyncio.AbstractEventLoop, scenario: Callable[..., object]
+    ) -> tuple[object, object]:
         heard: list[object] = []
         loop.set_exception_handler(lambda _, context: heard.append(words(context)))
         try:

@@ -68,9 +68,7 @@ def test_ten_thousand_connections(run, room):
         gone = asyncio.Event()
         server = await loop.create_server(Echo, "127.0.0.1", 0, backlog=1000)
         port = server.sockets[0].getsockname()[1]
-        program = CLIENTS.format(
-            needed=CONNECTIONS + SPARE, connections=CONNECTIONS, port=port
-        )
+        program = CLIENTS.format(needed=CONNECTIONS + SPARE, connections=CONNECTIONS, port=port)
         child = children.start(program)
         said = await loop.run_in_executor(None, child.stdout.readline)
         count = len(opened)
@@ -176,10 +174,13 @@ def test_much_data_over_many_connections(run):
 @pytest.mark.slow
 def test_random_conversations(run):
     """Clients that write, read, pause, close and reset at random: every byte that was owed arrives."""
+
     async def main():
         loop = asyncio.get_running_loop()
         dice = random.Random(5)
-        loop.set_exception_handler(lambda _, context: (_ for _ in ()).throw(AssertionError(context)))
+        loop.set_exception_handler(
+            lambda _, context: (_ for _ in ()).throw(AssertionError(context))
+        )
 
         async def converse(seed):
             dice = random.Random(seed)

@@ -11,6 +11,8 @@ import pytest
 from loopkit import peers
 from loopkit.peers import Recorder, connected
 
+# ruff: noqa: ASYNC110 - what the system does sets no event
+
 
 def test_reset_while_idle(run):
     async def main():
@@ -29,7 +31,7 @@ def test_reset_while_idle(run):
 def test_reset_after_some_bytes_were_read(run, size):
     async def main():
         loop = asyncio.get_running_loop()
-        transport, protocol, far = await connected()
+        _transport, protocol, far = await connected()
         await loop.sock_sendall(far, b"x" * size)
         await protocol.received(size)
         peers.reset(far)
@@ -84,7 +86,9 @@ def test_reset_inside_data_received(run):
                 for _ in range(5):
                     self.transport.write(b"answer" * 1000)
 
-        transport, protocol = await asyncio.get_running_loop().create_connection(Writing, sock=near)
+        _transport, protocol = await asyncio.get_running_loop().create_connection(
+            Writing, sock=near
+        )
         far.send(b"x")
         return type(await protocol.lost)
 
@@ -178,7 +182,6 @@ def test_a_descriptor_closed_by_somebody_else(loop_factory, moment):
         patch.setattr("sys.unraisablehook", lambda _: None)
         assert loop.run_until_complete(main()) == "alive"
         loop.close()
-        del loop, main
         gc.collect()
 
 

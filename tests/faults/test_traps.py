@@ -74,14 +74,16 @@ TRAPS = {
 
 def test_the_map_is_true():
     """Every test named above exists."""
-    text = "".join(path.read_text() for path in pathlib.Path(__file__).parent.parent.rglob("test_*.py"))
+    text = "".join(
+        path.read_text() for path in pathlib.Path(__file__).parent.parent.rglob("test_*.py")
+    )
     names = set(re.findall(r"^def (test_\w+)\(", text, re.MULTILINE))
     missing = [name for name in TRAPS.values() if not any(each.startswith(name) for each in names)]
     assert missing == []
 
 
 def test_run_until_complete_keeps_no_done_callback(loop):
-    """veloxloop left its own callback on the future, which stopped a later run."""
+    """Veloxloop left its own callback on the future, which stopped a later run."""
     future = loop.create_future()
     loop.call_soon(loop.stop)
     with pytest.raises(RuntimeError):
@@ -90,7 +92,7 @@ def test_run_until_complete_keeps_no_done_callback(loop):
 
 
 def test_no_threads_and_no_wake_ups(run):
-    """rsloop ran five threads that woke every 50 ms."""
+    """Rsloop ran five threads that woke every 50 ms."""
 
     async def main():
         loop = asyncio.get_running_loop()
@@ -115,7 +117,7 @@ def test_no_threads_and_no_wake_ups(run):
 
 
 def test_a_socket_of_a_datagram_family_in_the_loop(run):
-    """uvloop knew neither Unix datagrams by address nor sock_recvfrom on them."""
+    """Uvloop knew neither Unix datagrams by address nor sock_recvfrom on them."""
 
     async def main():
         loop = asyncio.get_running_loop()
@@ -177,7 +179,14 @@ def certificate(tmp_path_factory):
     folder = tmp_path_factory.mktemp("certificate")
     pem = folder / "both.pem"
     command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
-    options = ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(pem), "-out", str(folder / "c")]
+    options = [
+        "-addext",
+        "subjectAltName=DNS:localhost",
+        "-keyout",
+        str(pem),
+        "-out",
+        str(folder / "c"),
+    ]
     try:
         subprocess.run([*command.split(), *options], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
@@ -285,7 +294,9 @@ def test_a_tls_handshake_that_never_comes_times_out(run, contexts):
     async def main():
         loop = asyncio.get_running_loop()
         near, far = peers.tcp_pair()
-        with pytest.raises(ConnectionAbortedError, match="SSL handshake is taking longer than 0.05"):
+        with pytest.raises(
+            ConnectionAbortedError, match=r"SSL handshake is taking longer than 0.05"
+        ):
             await loop.create_connection(
                 Recorder, sock=near, ssl=contexts[1], server_hostname="localhost",
                 ssl_handshake_timeout=0.05,
@@ -296,7 +307,7 @@ def test_a_tls_handshake_that_never_comes_times_out(run, contexts):
 
 
 def test_a_context_made_before_the_loops_package_is_imported():
-    """rsloop learnt of certificates only from contexts made after its import."""
+    """Rsloop learnt of certificates only from contexts made after its import."""
     code = """
     import ssl
     context = ssl.create_default_context()
@@ -319,7 +330,7 @@ def test_a_context_made_before_the_loops_package_is_imported():
 
 
 def test_a_generator_in_flight_when_its_task_is_collected(loop, complaints):
-    """talyn crashed here; asyncio says that the task was destroyed."""
+    """Talyn crashed here; asyncio says that the task was destroyed."""
 
     async def numbers():
         try:
@@ -339,7 +350,9 @@ def test_a_generator_in_flight_when_its_task_is_collected(loop, complaints):
     del task
     gc.collect()
     assert seen() is None
-    assert [context["message"] for context in complaints] == ["Task was destroyed but it is pending!"]
+    assert [context["message"] for context in complaints] == [
+        "Task was destroyed but it is pending!"
+    ]
 
 
 def test_threads_that_call_while_the_loop_closes(loop_factory, no_leaks):
@@ -390,8 +403,7 @@ def test_no_method_only_says_not_implemented(loop):
     missing = [
         name
         for name, method in inspect.getmembers(AbstractEventLoop, inspect.isfunction)
-        if not name.startswith("__")
-        and getattr(type(loop), name, method) is method
+        if not name.startswith("__") and getattr(type(loop), name, method) is method
     ]
     assert missing == []
 

@@ -79,7 +79,9 @@ def test_a_generator_that_fails_at_shutdown_is_reported(loop, complaints):
     loop.run_until_complete(main())
     loop.run_until_complete(loop.shutdown_asyncgens())
     (context,) = complaints
-    assert context["message"].startswith("an error occurred during closing of asynchronous generator ")
+    assert context["message"].startswith(
+        "an error occurred during closing of asynchronous generator "
+    )
     assert isinstance(context["exception"], ValueError)
     assert context["asyncgen"] is kept
 

@@ -62,5 +62,7 @@ def test_the_fall_back_passes_the_same_tests(driver):
     root = children.TESTS.parent
     command = [sys.executable, "-m", "pytest", "-q", "--rootdir", str(root), f"--driver={driver}"]
     command += ["-p", "no:cacheprovider", "-c", str(root / "pyproject.toml"), *rooms]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=500, check=False)
+    done = subprocess.run(
+        command, env=env, capture_output=True, text=True, timeout=500, check=False
+    )
     assert done.returncode == 0, done.stdout[-5000:]

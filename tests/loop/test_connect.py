@@ -25,7 +25,13 @@ def resolve_to(loop, *hosts):
 
     async def getaddrinfo(host, port, **_):
         return [
-            (socket.AF_INET6 if ":" in each else socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, port))
+            (
+                socket.AF_INET6 if ":" in each else socket.AF_INET,
+                socket.SOCK_STREAM,
+                6,
+                "",
+                (each, port),
+            )
             for each in hosts
         ]
 
@@ -67,7 +73,9 @@ def test_refused(run):
     async def main():
         loop = asyncio.get_running_loop()
         port = peers.free_port()
-        with pytest.raises(ConnectionRefusedError, match=rf"Connect call failed \('127.0.0.1', {port}\)"):
+        with pytest.raises(
+            ConnectionRefusedError, match=rf"Connect call failed \('127.0.0.1', {port}\)"
+        ):
             await loop.create_connection(Recorder, "127.0.0.1", port)
 
     run(main())
@@ -91,7 +99,7 @@ def test_all_refused(run):
         loop = asyncio.get_running_loop()
         resolve_to(loop, "127.0.0.1", "127.0.0.2")
         port = peers.free_port()
-        with pytest.raises(OSError, match="Multiple exceptions|Connect call failed") as caught:
+        with pytest.raises(OSError, match=r"Multiple exceptions|Connect call failed") as caught:
             await loop.create_connection(Recorder, "example.invalid", port)
         if sys.version_info >= (3, 12):
             with pytest.raises(ExceptionGroup) as group:
@@ -251,7 +259,7 @@ def test_cancelled_connect_leaves_no_descriptor(run):
     run(main())
 
 
-ADDRESSES = ["127.0.0.1", "::1", "fe80::1%lo", "0.0.0.0", "255.255.255.255", "::ffff:1.2.3.4"]  # noqa: S104
+ADDRESSES = ["127.0.0.1", "::1", "fe80::1%lo", "0.0.0.0", "255.255.255.255", "::ffff:1.2.3.4"]
 OPTIONS = [
     {},
     {"type": socket.SOCK_STREAM},
@@ -298,7 +306,7 @@ def test_getnameinfo_answers_as_the_system(run):
             found = await loop.getnameinfo(address, numeric)
             assert found == socket.getnameinfo(address, numeric)
             assert await loop.getnameinfo(address) == socket.getnameinfo(address, 0)
-        with pytest.raises(OSError, match="sockaddr resolved to multiple addresses|nodename|Name"):
+        with pytest.raises(OSError, match=r"sockaddr resolved to multiple addresses|nodename|Name"):
             await loop.getnameinfo(("no such host.invalid", 80))
 
     run(main())

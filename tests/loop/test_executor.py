@@ -59,8 +59,7 @@ def test_own_executor(run):
     async def main():
         loop = asyncio.get_running_loop()
         with concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="own") as executor:
-            name = await loop.run_in_executor(executor, lambda: threading.current_thread().name)
-        return name
+            return await loop.run_in_executor(executor, lambda: threading.current_thread().name)
 
     assert run(main()).startswith("own")
 
@@ -116,7 +115,9 @@ def test_shutdown_with_a_timeout_warns(loop_factory):
 
     async def main():
         future = loop.run_in_executor(None, gate.wait, 20)
-        with pytest.warns(RuntimeWarning, match="The executor did not finishing joining its threads within"):
+        with pytest.warns(
+            RuntimeWarning, match="The executor did not finishing joining its threads within"
+        ):
             await loop.shutdown_default_executor(timeout=0.02)
         gate.set()
         return await future

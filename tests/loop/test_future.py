@@ -7,6 +7,7 @@ import inspect
 
 import pytest
 
+
 def test_states(loop):
     future = loop.create_future()
     assert (future.done(), future.cancelled()) == (False, False)

@@ -132,7 +132,7 @@ def test_loops_are_made_in_every_way(conbrio):
         loop = conbrio.Loop(driver=name)
         assert loop.run_until_complete(asyncio.sleep(0.001, 1)) == 1
         loop.close()
-    with pytest.raises(ValueError, match="no such driver|nonsense"):
+    with pytest.raises(ValueError, match=r"no such driver|nonsense"):
         conbrio.Loop(driver="nonsense")
     with pytest.raises(TypeError):
         conbrio.Loop("epoll", 5)

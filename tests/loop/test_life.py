@@ -124,7 +124,9 @@ def test_a_second_loop_refuses_to_run_inside_the_first(loop, loop_factory):
     other = loop_factory()
 
     async def inside():
-        with pytest.raises(RuntimeError, match="Cannot run the event loop while another loop is running"):
+        with pytest.raises(
+            RuntimeError, match="Cannot run the event loop while another loop is running"
+        ):
             other.run_forever()
 
     try:
@@ -192,7 +194,9 @@ def test_a_closed_loop_forgets_what_was_pending(loop):
 
 def test_a_loop_runs_in_another_thread_than_it_was_made_in(loop):
     found = []
-    thread = threading.Thread(target=lambda: found.append(loop.run_until_complete(asyncio.sleep(0.001, "there"))))
+    thread = threading.Thread(
+        target=lambda: found.append(loop.run_until_complete(asyncio.sleep(0.001, "there")))
+    )
     thread.start()
     thread.join()
     assert found == ["there"]

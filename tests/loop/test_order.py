@@ -401,12 +401,30 @@ async def sockets_and_callbacks(loop, note):
 
 
 SCRIPTS = [
-    create_and_await, await_directly, bare_yields, gather_in_order, gather_with_failures,
-    gather_cancelled, gather_of_one_future_twice, done_callbacks, waiters_and_callbacks_mixed,
-    exceptions_wake, cancel_before_start, cancel_while_waiting, cancel_swallowed,
-    cancel_after_the_result_is_set, cancel_from_inside, cancel_chain, shield,
-    wait_for_and_timeouts, task_group, locks_and_queues, conditions_and_barriers, as_completed,
-    handler_hears, async_generators,
+    create_and_await,
+    await_directly,
+    bare_yields,
+    gather_in_order,
+    gather_with_failures,
+    gather_cancelled,
+    gather_of_one_future_twice,
+    done_callbacks,
+    waiters_and_callbacks_mixed,
+    exceptions_wake,
+    cancel_before_start,
+    cancel_while_waiting,
+    cancel_swallowed,
+    cancel_after_the_result_is_set,
+    cancel_from_inside,
+    cancel_chain,
+    shield,
+    wait_for_and_timeouts,
+    task_group,
+    locks_and_queues,
+    conditions_and_barriers,
+    as_completed,
+    handler_hears,
+    async_generators,
 ]
 
 

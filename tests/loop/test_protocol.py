@@ -104,7 +104,7 @@ def test_set_protocol(run):
 def test_buffered_protocol(run, pair, size):
     async def main():
         loop = asyncio.get_running_loop()
-        transport, protocol, far = await connected(lambda: BufferedRecorder(size), pair)
+        _transport, protocol, far = await connected(lambda: BufferedRecorder(size), pair)
         data = os.urandom(5000)
         await loop.sock_sendall(far, data)
         assert await protocol.received(5000) == data
@@ -255,7 +255,7 @@ def test_streams_drain_waits_for_a_slow_reader(run):
     async def main():
         loop = asyncio.get_running_loop()
         near, far = peers.tcp_pair()
-        reader, writer = await asyncio.open_connection(sock=near)
+        _reader, writer = await asyncio.open_connection(sock=near)
         written = 0
 
         async def produce():

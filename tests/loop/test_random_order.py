@@ -26,7 +26,15 @@ class Program:
         self.lock = asyncio.Lock()
         self.event = asyncio.Event()
         self.queue = asyncio.Queue(2)
-        self.deeds = [self.nap, self.bare, self.wait, self.finish, self.fail, self.drop, self.cancel]
+        self.deeds = [
+            self.nap,
+            self.bare,
+            self.wait,
+            self.finish,
+            self.fail,
+            self.drop,
+            self.cancel,
+        ]
         self.deeds += [self.soon, self.hear, self.start, self.gather, self.hold, self.signal]
         self.deeds += [self.listen, self.put, self.get, self.shield, self.renew, self.refuse]
         if timers:

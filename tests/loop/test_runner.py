@@ -53,7 +53,9 @@ def test_debug(doors, debug):
 
 def test_run_refuses_what_asyncio_refuses(doors):
     run, runner = doors
-    with pytest.raises((ValueError, TypeError), match="a coroutine was expected|An asyncio.Future"):
+    with pytest.raises(
+        (ValueError, TypeError), match=r"a coroutine was expected|An asyncio.Future"
+    ):
         run(5)
     with pytest.raises(TypeError):
         run(value, nonsense=1)

@@ -121,7 +121,7 @@ def test_several_hosts(run):
     assert run(main()) == ["127.0.0.1", "127.0.0.2"]
 
 
-@pytest.mark.parametrize("host", [None, "", "localhost", "0.0.0.0"])  # noqa: S104
+@pytest.mark.parametrize("host", [None, "", "localhost", "0.0.0.0"])
 def test_hosts_of_every_kind(run, host):
     async def main():
         loop = asyncio.get_running_loop()
@@ -379,14 +379,14 @@ def test_connect_accepted_socket(run):
     async def main():
         loop = asyncio.get_running_loop()
         near, far = peers.tcp_pair()
-        transport, protocol = await loop.connect_accepted_socket(Recorder, near)
+        _transport, protocol = await loop.connect_accepted_socket(Recorder, near)
         far.send(b"hello")
         assert await protocol.received(5) == b"hello"
         far.close()
         await protocol.lost
-        with socket.socket(type=socket.SOCK_DGRAM) as datagram:
-            with pytest.raises(ValueError, match="A Stream Socket was expected"):
-                await loop.connect_accepted_socket(Recorder, datagram)
+        datagram = socket.socket(type=socket.SOCK_DGRAM)
+        with datagram, pytest.raises(ValueError, match="A Stream Socket was expected"):
+            await loop.connect_accepted_socket(Recorder, datagram)
 
     run(main())
 

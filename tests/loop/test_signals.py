@@ -225,7 +225,7 @@ def test_plain_handlers_run_while_the_loop_sleeps(loop):
 
 
 def test_a_plain_handler_that_raises_leaves_the_loop(loop):
-    class Out(Exception):
+    class Out(Exception):  # noqa: N818
         pass
 
     def leave(*_):

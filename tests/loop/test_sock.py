@@ -204,10 +204,10 @@ def test_tls_sockets_are_refused(same, name):
     def scenario(loop):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
-        with socket.socket() as sock:
-            with context.wrap_socket(sock, do_handshake_on_connect=False) as wrapped:
-                wrapped.setblocking(False)
-                loop.run_until_complete(getattr(loop, name)(wrapped, *ARGUMENTS[name]))
+        sock = socket.socket()
+        with context.wrap_socket(sock, do_handshake_on_connect=False) as wrapped:
+            wrapped.setblocking(False)
+            loop.run_until_complete(getattr(loop, name)(wrapped, *ARGUMENTS[name]))
 
     assert same(scenario) == ("TypeError", ["Socket cannot be of type SSLSocket"])
 

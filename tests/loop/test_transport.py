@@ -1,6 +1,7 @@
 """Stream transports: bytes in, bytes out, pauses, ends."""
 
 import asyncio
+import contextlib
 import os
 import socket
 import sys
@@ -142,7 +143,7 @@ def test_a_memoryview_of_wider_items(run):
 
     async def main():
         loop = asyncio.get_running_loop()
-        transport, protocol, far = await connected()
+        transport, _protocol, far = await connected()
         numbers = array.array("I", range(100_000))
         transport.write(memoryview(numbers))
         transport.close()
@@ -156,7 +157,7 @@ def test_a_memoryview_of_wider_items(run):
 def test_writelines(run):
     async def main():
         loop = asyncio.get_running_loop()
-        transport, protocol, far = await connected()
+        transport, _protocol, far = await connected()
         transport.writelines([b"a", bytearray(b"b"), memoryview(b"c"), b"", b"d"])
         transport.writelines(iter([b"e"]))
         transport.writelines([])
@@ -172,7 +173,7 @@ def test_writelines(run):
 def test_much_data_arrives_whole(run):
     async def main():
         loop = asyncio.get_running_loop()
-        transport, protocol, far = await connected()
+        transport, _protocol, far = await connected()
         data = os.urandom(20_000_000)
         for start in range(0, len(data), 999_983):
             transport.write(data[start : start + 999_983])
@@ -187,7 +188,7 @@ def test_much_data_arrives_whole(run):
 def test_much_data_is_received_whole(run):
     async def main():
         loop = asyncio.get_running_loop()
-        transport, protocol, far = await connected()
+        _transport, protocol, far = await connected()
         data = os.urandom(8_000_000)
         await loop.sock_sendall(far, data)
         far.close()
@@ -200,7 +201,7 @@ def test_much_data_is_received_whole(run):
 def test_many_small_writes_keep_their_order(run):
     async def main():
         loop = asyncio.get_running_loop()
-        transport, protocol, far = await connected()
+        transport, _protocol, far = await connected()
         reading = asyncio.create_task(peers.read_all(loop, far))
         for number in range(20_000):
             transport.write(b"%d " % number)
@@ -363,10 +364,8 @@ def test_abort_drops_what_is_owed(run):
         transport.abort()
         assert await protocol.lost is None
         heard = 0
-        try:
+        with contextlib.suppress(ConnectionResetError):
             heard = len(await peers.read_all(loop, far))
-        except ConnectionResetError:
-            pass
         far.close()
         return heard < 20_000_000, protocol.calls
 

@@ -226,7 +226,11 @@ def test_a_busy_loop_still_hears_other_threads(loop):
 def test_threadsafe_callbacks_keep_their_order(loop):
     heard = []
     threads = [
-        threading.Thread(target=lambda name=name: [loop.call_soon_threadsafe(heard.append, (name, n)) for n in range(500)])
+        threading.Thread(
+            target=lambda name=name: [
+                loop.call_soon_threadsafe(heard.append, (name, n)) for n in range(500)
+            ]
+        )
         for name in "ab"
     ]
     for thread in threads:

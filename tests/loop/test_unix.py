@@ -12,6 +12,8 @@ import pytest
 from loopkit import peers
 from loopkit.peers import Recorder
 
+# ruff: noqa: ASYNC240 - the paths are few and local
+
 
 @pytest.fixture
 def path(tmp_path):
@@ -117,7 +119,7 @@ def test_a_stale_socket_file_is_replaced(run, path):
 def test_a_plain_file_is_no_place(run, tmp_path):
     async def main():
         (tmp_path / "file").touch()
-        with pytest.raises(OSError, match="is already in use|Address already in use"):
+        with pytest.raises(OSError, match=r"is already in use|Address already in use"):
             await asyncio.start_unix_server(echo, tmp_path / "file")
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_unix_connection(tmp_path / "file")

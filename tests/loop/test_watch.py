@@ -45,7 +45,7 @@ def test_reader_hears_input(loop, pair):
 
 
 def test_writer_hears_room(loop, pair):
-    near, far = pair
+    near, _far = pair
     heard = []
     loop.add_writer(near, heard.append, 1)
     turns(loop)

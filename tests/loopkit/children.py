@@ -12,13 +12,16 @@ TESTS = pathlib.Path(__file__).parent.parent
 
 def environment(driver: str | None = None, **extra: str) -> dict[str, str]:
     """Return the environment in which a child finds these rooms and the same loop."""
-    env = dict(os.environ, PYTHONPATH=str(TESTS), PYTHONFAULTHANDLER="1", **extra)
+    path = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
+    env = dict(os.environ, PYTHONPATH=path, PYTHONFAULTHANDLER="1", **extra)
     if driver:
         env["CONBRIO_TEST_DRIVER"] = driver
     return env
 
 
-def start(code: str, driver: str | None = None, *options: str, **extra: str) -> subprocess.Popen[str]:
+def start(
+    code: str, driver: str | None = None, *options: str, **extra: str
+) -> subprocess.Popen[str]:
     """Start a Python process that runs ``code``; its output can be read line by line."""
     program = PRELUDE + textwrap.dedent(code)
     return subprocess.Popen(
@@ -42,7 +45,9 @@ def finish(child: subprocess.Popen[str], seconds: float = 50) -> tuple[int, str,
     return child.returncode, out, err
 
 
-def run_python(code: str, driver: str | None = None, *options: str, **extra: str) -> tuple[int, str, str]:
+def run_python(
+    code: str, driver: str | None = None, *options: str, **extra: str
+) -> tuple[int, str, str]:
     """Run ``code`` to its end."""
     return finish(start(code, driver, *options, **extra))
 

@@ -37,6 +37,8 @@ class Watch:
     def excess(self) -> list[str]:
         """Return a sentence for each descriptor and thread that was not held before."""
         now = descriptors()
-        left = [f"descriptor {fd} to {now[fd]}" for fd in now if self.descriptors.get(fd) != now[fd]]
+        left = [
+            f"descriptor {fd} to {now[fd]}" for fd in now if self.descriptors.get(fd) != now[fd]
+        ]
         left += [f"descriptor {fd} is gone" for fd in self.descriptors if fd not in now]
         return left + [f"thread {name}" for name in threads() if name not in self.threads]

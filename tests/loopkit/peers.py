@@ -150,9 +150,7 @@ async def connected(
     return transport, protocol, far
 
 
-async def finish(
-    transport: asyncio.Transport, protocol: Recorder, far: socket.socket
-) -> None:
+async def finish(transport: asyncio.Transport, protocol: Recorder, far: socket.socket) -> None:
     """End a connection made by ``connected``."""
     transport.abort()
     await protocol.lost

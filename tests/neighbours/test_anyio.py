@@ -48,9 +48,8 @@ def test_task_groups_and_cancel_scopes(run_anyio):
             group.cancel_scope.cancel()
         with anyio.move_on_after(0.01) as scope:
             await anyio.sleep_forever()
-        with pytest.raises(TimeoutError):
-            with anyio.fail_after(0.01):
-                await anyio.Event().wait()
+        with pytest.raises(TimeoutError), anyio.fail_after(0.01):
+            await anyio.Event().wait()
         return order[:2], scope.cancelled_caught
 
     order, caught = run_anyio(main)

@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("uvicorn")
 
-from loopkit import children, subject  # noqa: E402
+from loopkit import children, subject
 
 PROGRAM = """
 import socket, urllib.request
@@ -48,13 +48,17 @@ def test_serves(driver, http):
     pytest.importorskip(http)
     loop = subject.spec() if driver is None else "loopkit.subject:new_loop"
     status, out, err = children.run_python(PROGRAM.format(loop=loop, http=http), driver)
-    module = children.run_python("loop = new_loop(); print(type(loop).__module__); loop.close()", driver)[1]
+    module = children.run_python(
+        "loop = new_loop(); print(type(loop).__module__); loop.close()", driver
+    )[1]
     expected = [f"{module.strip()} {size}" for size in (0, 10, 1_000_000)]
     assert (status, out.splitlines()) == (0, expected), err
 
 
 def test_the_name_that_its_users_type(conbrio):
-    status, out, err = children.run_python(PROGRAM.format(loop="conbrio:new_event_loop", http="h11"))
+    status, out, err = children.run_python(
+        PROGRAM.format(loop="conbrio:new_event_loop", http="h11")
+    )
     assert (status, out.split()[0]) == (0, "conbrio"), err
 
 
@@ -76,7 +80,16 @@ def test_the_command_line(driver, tmp_path):
     env = children.environment(driver)
     env["PYTHONPATH"] += os.pathsep + str(tmp_path)
     loop = subject.spec() if driver is None else "loopkit.subject:new_loop"
-    command = [sys.executable, "-m", "uvicorn", "served:application", "--port", "0", "--lifespan", "off"]
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "served:application",
+        "--port",
+        "0",
+        "--lifespan",
+        "off",
+    ]
     child = subprocess.Popen([*command, "--loop", loop], env=env, stderr=subprocess.PIPE, text=True)
     lines = []
     for line in child.stderr:

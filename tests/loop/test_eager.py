@@ -1,0 +1,89 @@
+"""Tasks that begin at once (3.12 and later): in whose name, in which context, and how they end."""
+
+import asyncio
+import contextvars
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
+
+
+async def value(result=None):
+    """Return at once."""
+    return result
+
+
+async def wait_for(future):
+    """Wait for ``future``."""
+    return await future
+
+
+def settle(loop, turns=3):
+    """Let ``loop`` take some turns."""
+    for _ in range(turns):
+        loop.run_until_complete(asyncio.sleep(0))
+
+
+def test_eager_start_needs_a_running_loop(same):
+    def scenario(loop):
+        task = asyncio.Task(value(1), loop=loop, eager_start=True)
+        return task.done(), loop.run_until_complete(task)
+
+    same(scenario)
+
+
+def test_eager_tasks_of_ours(loop, Task):
+    async def main():
+        outer = asyncio.current_task()
+        task = Task(value(3), loop=loop, eager_start=True)
+        assert task.done()
+        assert asyncio.current_task() is outer
+        slow = Task(asyncio.sleep(0.001, 4), loop=loop, eager_start=True, name="slow")
+        assert not slow.done()
+        assert slow in asyncio.all_tasks()
+        failing = Task(wait_for(None), loop=loop, eager_start=True)
+        assert isinstance(failing.exception(), TypeError)
+        assert "eager_task" not in repr(slow)
+        return await task, await slow, task in asyncio.all_tasks()
+
+    assert loop.run_until_complete(main()) == (3, 4, False)
+
+
+def test_eager_factories(loop, Task):
+    async def main():
+        tasks = [asyncio.create_task(value(n)) for n in range(3)]
+        done = [task.done() for task in tasks]
+        return done, [type(task) is asyncio.Task or type(task) is Task for task in tasks]
+
+    loop.set_task_factory(asyncio.eager_task_factory)
+    assert loop.run_until_complete(main()) == ([True] * 3, [True] * 3)
+    loop.set_task_factory(asyncio.create_eager_task_factory(Task))
+    assert loop.run_until_complete(main()) == ([True] * 3, [True] * 3)
+
+
+def test_eager_step_is_in_its_own_context(loop, Task):
+    variable = contextvars.ContextVar("variable", default=0)
+
+    async def change():
+        variable.set(1)
+        return variable.get()
+
+    async def main():
+        task = Task(change(), loop=loop, eager_start=True)
+        return await task, variable.get()
+
+    assert loop.run_until_complete(main()) == (1, 0)
+
+
+def test_an_eager_task_may_leave(loop, Task):
+    async def leave():
+        raise SystemExit(7)
+
+    async def main():
+        Task(leave(), loop=loop, eager_start=True)
+
+    with pytest.raises(SystemExit):
+        loop.run_until_complete(main())
+    settle(loop)
+    assert asyncio.current_task(loop) is None
