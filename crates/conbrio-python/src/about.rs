@@ -23,6 +23,7 @@ pub(crate) fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     info.set_item("profile", if cfg!(debug_assertions) { "debug" } else { "release" })?;
     info.set_item("native_tasks", !fallback::is_on())?;
     info.set_item("native_tasks_refused", py.import("conbrio._conbrio")?.getattr("_native_tasks_refused")?)?;
+    info.set_item("lazy_contexts_refused", py.import("conbrio._conbrio")?.getattr("_lazy_contexts_refused")?)?;
     info.set_item("drivers", ["epoll", "poll"])?;
     Ok(info)
 }

@@ -54,6 +54,7 @@ fn install(module: &Bound<'_, PyModule>) -> PyResult<()> {
 fn install_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     ffi::layout::prove_handles(py)?;
+    module.add("_lazy_contexts_refused", ffi::context::prove(py).err().map(|error| error.to_string()))?;
     module.add("Handle", handle::class(py)?)?;
     module.add("TimerHandle", handle::timer_class(py)?)?;
     module.add("EventLoop", event_loop::class(py)?)?;

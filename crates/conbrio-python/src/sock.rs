@@ -16,11 +16,11 @@ use pyo3::types::PyString;
 use crate::engine::Engine;
 use crate::ffi::{
     Args, Buffer, Builder, Class, ClassState, Guarded, Instance, Object, Outcome, Own, Raised, Ref, Slot, Thunk, Visit,
-    bytes, call, call_method, call_tuple, filled_bytes, object, raise, tuple,
+    bytes, call, call_method, call_tuple, filled_bytes, object, raise, tuple, weak_reference,
 };
 use crate::future::Future;
 use crate::report::{ends_loop, os_error};
-use crate::watch::ensure_no_transport;
+use crate::watch::{cancel, ensure_no_transport};
 use crate::names;
 
 /// The most that is received through the buffer that the loop's reads share.
@@ -34,21 +34,26 @@ enum Deed {
     ReceiveInto,
     /// Sends all of `memory`; so much of it is sent.
     SendAll(Cell<usize>),
-    /// Calls a method of the socket; the bound method and its arguments are in `callable` and `args`.
+    /// Calls a method of the socket; its name and its arguments are in `method` and `args`.
     Call,
 }
 
 /// A deed that could not be done at once.
 pub(crate) struct SocketWait {
     event_loop: Slot,
+    /// The socket, kept alive while it waits.
     sock: Slot,
+    /// The weak reference to a socket that can be told from every other.
+    identity: Slot,
     future: Slot,
-    callable: Slot,
+    method: Slot,
     args: Slot,
     /// Lent while the deed lasts.
     memory: Guarded<Option<Buffer>>,
     fd: RawFd,
     is_writer: bool,
+    /// It is done, and still hears the descriptor: who waits next for the same socket takes its place.
+    idle: Cell<bool>,
     deed: Deed,
 }
 
@@ -63,13 +68,13 @@ impl Class for SocketWait {
     }
 
     fn traverse(&self, visit: &mut Visit<'_>) {
-        for slot in [&self.event_loop, &self.sock, &self.future, &self.callable, &self.args] {
+        for slot in [&self.event_loop, &self.sock, &self.identity, &self.future, &self.method, &self.args] {
             visit.slot(slot);
         }
     }
 
     fn clear(&self) {
-        for slot in [&self.event_loop, &self.sock, &self.future, &self.callable, &self.args] {
+        for slot in [&self.event_loop, &self.sock, &self.identity, &self.future, &self.method, &self.args] {
             slot.clear();
         }
     }
@@ -155,7 +160,7 @@ fn try_call(
     is_writer: bool,
 ) -> Outcome<Ref> {
     let wait = wait(py, this, sock, Deed::Call, is_writer)?;
-    wait.callable.set(crate::ffi::attribute(py, sock, method)?);
+    wait.method.set(object(method).share());
     wait.args.set(tuple(py, args)?);
     begin(py, this, wait)
 }
@@ -193,12 +198,14 @@ fn wait(py: Python<'_>, this: &Instance<Engine>, sock: &Object, deed: Deed, is_w
     let wait = SocketWait {
         event_loop: Slot::holding(this.object().share()),
         sock: Slot::holding(sock.share()),
+        identity: Slot::empty(),
         future: Slot::empty(),
-        callable: Slot::empty(),
+        method: Slot::empty(),
         args: Slot::empty(),
         memory: Guarded::new(None),
         fd,
         is_writer,
+        idle: Cell::new(false),
         deed,
     };
     Own::new(py, wait)
@@ -209,12 +216,34 @@ fn begin(py: Python<'_>, this: &Instance<Engine>, wait: Own<SocketWait>) -> Outc
     if let Some(answer) = attempt(py, this, &wait)? {
         return Ok(answer);
     }
+    let runnable = Thunk::new(wait.own(), heard);
+    if takes_over(py, this, &wait)? {
+        wait.future.set(call_method(py, this.object(), names::create_future(py), &[])?);
+        drop(this.rewatch(py, wait.fd, wait.side(), runnable));
+        return Ok(wait.erase());
+    }
     let Ok(fd) = wait.fd.into_pyobject(py);
     ensure_no_transport(py, this, object(&fd))?;
     wait.future.set(call_method(py, this.object(), names::create_future(py), &[])?);
-    let former = this.watch(py, wait.fd, wait.side(), Thunk::new(wait.own(), heard))?;
-    crate::watch::cancel(py, former)?;
+    let former = this.watch(py, wait.fd, wait.side(), runnable)?;
+    cancel(py, former)?;
     Ok(wait.erase())
+}
+
+/// Whether the descriptor is still watched for a wait of the same socket that is done.
+///
+/// A socket is told from another that got the same number by its weak reference, which outlives no socket.
+fn takes_over(py: Python<'_>, this: &Instance<Engine>, wait: &Instance<SocketWait>) -> Outcome<bool> {
+    let sock = wait.sock.share_or_none();
+    if wait.is_writer || sock.class() != names::socket_class(py)?.as_ptr().cast() {
+        return Ok(false);
+    }
+    let identity = weak_reference(py, &sock)?;
+    let former = this.watcher(py, wait.fd, wait.side());
+    let former = former.as_ref().and_then(|former| Instance::<SocketWait>::of(former.object()));
+    let same = former.is_some_and(|former| former.idle.get() && former.identity.holds(&identity));
+    wait.identity.set(identity);
+    Ok(same)
 }
 
 /// Tries once; nothing means that it would block.
@@ -270,7 +299,10 @@ fn send_more(py: Python<'_>, wait: &Instance<SocketWait>, sent: &Cell<usize>) ->
 }
 
 fn call_socket(py: Python<'_>, wait: &Instance<SocketWait>) -> Outcome<Option<Ref>> {
-    match call_tuple(py, &wait.callable.share_or_none(), &wait.args.share_or_none()) {
+    // CPython: looks the method up each time.
+    let name = wait.method.share_or_none().bind(py).to_owned().cast_into::<PyString>().map_err(PyErr::from)?;
+    let method = crate::ffi::attribute(py, &wait.sock.share_or_none(), &name)?;
+    match call_tuple(py, &method, &wait.args.share_or_none()) {
         Ok(answer) => Ok(Some(answer)),
         Err(raised) => {
             let exception = raised.take();
@@ -292,10 +324,16 @@ fn blocked(py: Python<'_>, error: &io::Error) -> Outcome<Option<Ref>> {
 
 /// The descriptor is ready.
 fn heard(py: Python<'_>, wait: Own<SocketWait>) -> Outcome<()> {
-    let (Some(event_loop), Some(future)) = (wait.event_loop.share(), wait.future.share()) else { return Ok(()) };
+    let Some(event_loop) = wait.event_loop.share() else { return Ok(()) };
     let Some(engine) = Instance::<Engine>::of(&event_loop) else { return Ok(()) };
+    let future = wait.future.share().filter(|_| !wait.idle.get());
+    let Some(future) = future else {
+        // Nobody has asked for more yet.
+        stop(py, &wait, engine);
+        return Ok(());
+    };
     if is_done(py, &future)? {
-        release(py, &wait);
+        stop(py, &wait, engine);
         return Ok(());
     }
     let ending = match attempt(py, engine, &wait) {
@@ -309,7 +347,12 @@ fn heard(py: Python<'_>, wait: Own<SocketWait>) -> Outcome<()> {
             Err(exception)
         }
     };
-    release(py, &wait);
+    if ending.is_ok() && !wait.identity.is_empty() {
+        wait.idle.set(true);
+        wait.forget();
+    } else {
+        stop(py, &wait, engine);
+    }
     finish(py, &future, ending)
 }
 
@@ -329,11 +372,21 @@ fn finish(py: Python<'_>, future: &Object, ending: Result<Ref, Ref>) -> Outcome<
     }
 }
 
-/// Stops waiting, if it still is this wait that hears the descriptor.
+/// The coroutine goes on: stops waiting, unless the wait is done.
 fn release(py: Python<'_>, wait: &Instance<SocketWait>) {
-    drop(wait.memory.replace(None));
-    let Some(event_loop) = wait.event_loop.take() else { return };
-    let Some(engine) = Instance::<Engine>::of(&event_loop) else { return };
+    if wait.idle.get() {
+        return;
+    }
+    if let Some(event_loop) = wait.event_loop.share()
+        && let Some(engine) = Instance::<Engine>::of(&event_loop)
+    {
+        stop(py, wait, engine);
+    }
+}
+
+/// Hears the descriptor no more, if it still is this wait that hears it.
+fn stop(py: Python<'_>, wait: &Instance<SocketWait>, engine: &Instance<Engine>) {
+    wait.forget();
     let watcher = engine.watcher(py, wait.fd, wait.side());
     if watcher.is_some_and(|watcher| watcher.object().is(wait.object())) {
         drop(engine.unwatch(py, wait.fd, wait.side()));
@@ -343,5 +396,12 @@ fn release(py: Python<'_>, wait: &Instance<SocketWait>) {
 impl SocketWait {
     fn side(&self) -> Side {
         if self.is_writer { Side::Writer } else { Side::Reader }
+    }
+
+    /// Lets go of what only the deed needed.
+    fn forget(&self) {
+        drop(self.memory.replace(None));
+        self.sock.clear();
+        self.args.clear();
     }
 }

@@ -107,19 +107,18 @@ fn remove(py: Python<'_>, this: &Instance<Engine>, fd: &Object, side: Side) -> O
         return Ok(Ref::boolean(false));
     }
     let gone = this.unwatch(py, descriptor(py, fd)?, side);
-    let found = gone.is_some();
-    cancel(py, gone)?;
-    Ok(Ref::boolean(found))
+    cancel(py, gone).map(Ref::boolean)
 }
 
-/// Cancels the handle that heard a descriptor, so that an event already on its way does not run it.
+/// Cancels the handle that heard a descriptor, so that an event already on its way does not run it; false if it was no
+/// handle: then somebody heard it for the loop's own purposes, and looks for itself whether it still does.
 ///
 /// # Errors
 /// What `repr` raises, in debug mode.
-pub(crate) fn cancel(py: Python<'_>, gone: Option<Runnable>) -> Outcome<()> {
+pub(crate) fn cancel(py: Python<'_>, gone: Option<Runnable>) -> Outcome<bool> {
     match gone.map(|gone| Own::<Handle>::of(gone.object().share())) {
-        Some(Ok(handle)) => handle::cancel(py, handle.object(), handle.fields()),
-        _ => Ok(()),
+        Some(Ok(handle)) => handle::cancel(py, handle.object(), handle.fields()).map(|()| true),
+        _ => Ok(false),
     }
 }
 

@@ -181,6 +181,14 @@ impl Engine {
         self.works.lend(py, |works| works.timers.push(deadline, runnable))
     }
 
+    /// Shows the collector what the loop keeps, at the end of a run: nothing reaches the loop now but its owner.
+    pub(crate) fn show_kept(&self) {
+        self.works.inspect(|works| {
+            works.ready.iter().for_each(|runnable| runnable.object().show());
+            works.timers.iter().for_each(|runnable| runnable.object().show());
+        });
+    }
+
     /// Takes a timer back.
     #[inline]
     pub(crate) fn cancel_timer(&self, py: Python<'_>, key: Key) -> Option<Runnable> {
@@ -231,6 +239,11 @@ impl Engine {
         self.note_watching(py);
         self.touch(py);
         Ok(change.old)
+    }
+
+    /// Lets `runnable` hear `side` of `fd` in place of somebody who does, so that the system need not be told.
+    pub(crate) fn rewatch(&self, py: Python<'_>, fd: RawFd, side: Side, runnable: Runnable) -> Option<Runnable> {
+        self.sources.lend(py, |sources| sources.set(fd, side, runnable)).old
     }
 
     /// Stops hearing `side` of `fd`; returns who heard it.

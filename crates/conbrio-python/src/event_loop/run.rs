@@ -72,6 +72,7 @@ impl Visit {
     fn leave(self, py: Python<'_>, this: &Instance<Engine>) -> Outcome<()> {
         this.stop(py, false);
         this.thread.set(0);
+        this.show_kept();
         call(py, names::set_running_loop(py)?, &[&Ref::none()])?;
         if self.debug {
             this.object().bind(py).call_method1("_set_coroutine_origin_tracking", (false,))?;

@@ -149,6 +149,16 @@ pub(crate) fn is_coroutine(object: &Object) -> bool {
     unsafe { object.class() == &raw mut ffi::PyCoro_Type }
 }
 
+/// The weak reference to `object`: the same one as long as one lives.
+///
+/// # Errors
+/// `TypeError` when the object's class has none.
+#[inline]
+pub(crate) fn weak_reference(_py: Python<'_>, object: &Object) -> Outcome<Ref> {
+    // SAFETY: a live object; no callback.
+    unsafe { Ref::returned(ffi::PyWeakref_NewRef(object.as_ptr(), ptr::null_mut())) }
+}
+
 /// Whether `object` can be called.
 #[inline]
 pub(crate) fn is_callable(object: &Object) -> bool {

@@ -1,9 +1,166 @@
 //! `contextvars` contexts: copied, entered and left.
+//!
+//! A callback's context is a copy of the one it was scheduled in. Most are entered once and never seen, so what is kept
+//! is only the mapping that the copy would begin with (contexts share immutable mappings); a context object from a
+//! small stock is given that mapping for the time of the call. Where CPython's layout cannot be proved, contexts are
+//! copied as usual.
 
+use std::cell::{Cell, UnsafeCell};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::object::{Object, Outcome, Raised, Ref};
+use super::object::{Object, Outcome, Raised, Ref, Slot};
+
+/// What `contextvars.Context` keeps behind its head.
+#[repr(C)]
+struct Fields {
+    previous: Cell<*mut ffi::PyObject>,
+    variables: Slot,
+    weak_references: Cell<usize>,
+    entered: Cell<std::ffi::c_int>,
+}
+
+/// Byte offset of the current context in the thread state; 0 until it is proved.
+static CURRENT: AtomicUsize = AtomicUsize::new(0);
+
+/// How many words of a thread state are searched for it: fewer than the smallest has.
+const WORDS: usize = 40;
+
+/// How many context objects are kept in stock.
+const STOCK: usize = 8;
+
+/// Context objects without a mapping, that nobody else refers to.
+struct Stock(UnsafeCell<(usize, [Option<Ref>; STOCK])>);
+
+// SAFETY: only opened while the interpreter's lock is held, by code that runs no Python meanwhile.
+unsafe impl Sync for Stock {}
+
+static IN_STOCK: Stock = Stock(UnsafeCell::new((0, [const { None }; STOCK])));
+
+impl Stock {
+    #[inline]
+    fn take(&self) -> Option<Ref> {
+        // SAFETY: see above.
+        let (count, places) = unsafe { &mut *self.0.get() };
+        let index = count.checked_sub(1)?;
+        *count = index;
+        places.get_mut(index)?.take()
+    }
+
+    #[inline]
+    fn put(&self, context: Ref) -> Option<Ref> {
+        // SAFETY: see above.
+        let (count, places) = unsafe { &mut *self.0.get() };
+        let Some(place) = places.get_mut(*count) else { return Some(context) };
+        *count += 1;
+        place.replace(context)
+    }
+}
+
+/// # Safety
+/// `context` is a context object, and the layout is proved.
+#[inline]
+unsafe fn fields(context: &Object) -> &Fields {
+    // SAFETY: promised by the caller.
+    unsafe { &*context.as_ptr().cast::<u8>().add(size_of::<ffi::PyObject>()).cast() }
+}
+
+#[inline]
+fn is_context(object: &Object) -> bool {
+    // SAFETY: a static type object.
+    object.class() == &raw mut ffi::PyContext_Type
+}
+
+/// Finds the current context in the thread state and compares the layout of a live context.
+///
+/// # Errors
+/// `RuntimeError` when they differ; contexts are then copied as usual.
+pub(crate) fn prove(py: Python<'_>) -> PyResult<()> {
+    let (outer, inner) = (fresh().map_err(|_| refused("contexts"))?, fresh().map_err(|_| refused("contexts"))?);
+    enter(py, &outer).map_err(|_| refused("entering"))?;
+    let entered = enter(py, &inner).is_ok();
+    // SAFETY: both are contexts; the words are read, and compared with addresses, before anything is made of them.
+    let (laid_out, place) = unsafe {
+        let fields = fields(&inner);
+        let laid_out = fields.previous.get() == outer.as_ptr() && fields.entered.get() == 1 && !fields.variables.is_empty();
+        let words = std::slice::from_raw_parts(ffi::PyThreadState_Get().cast::<*mut ffi::PyObject>().cast_const(), WORDS);
+        (laid_out, words.iter().position(|word| *word == inner.as_ptr()))
+    };
+    if entered {
+        leave(py, &inner);
+    }
+    leave(py, &outer);
+    match place {
+        Some(place) if laid_out && entered => {
+            CURRENT.store(place * size_of::<usize>(), Ordering::Relaxed);
+            Ok(())
+        }
+        _ => Err(refused("the layout of contexts")),
+    }
+}
+
+fn refused(what: &str) -> PyErr {
+    PyRuntimeError::new_err(format!("{what} differs"))
+}
+
+fn fresh() -> Outcome<Ref> {
+    // SAFETY: attached.
+    unsafe { Ref::returned(ffi::PyContext_New()) }
+}
+
+/// What a copy of the current context would begin with: a mapping, or such a copy itself.
+///
+/// # Errors
+/// `MemoryError`.
+#[inline]
+pub(crate) fn capture(py: Python<'_>) -> Outcome<Ref> {
+    let offset = CURRENT.load(Ordering::Relaxed);
+    if offset == 0 {
+        return copy_current(py);
+    }
+    // SAFETY: the offset was found in this version's thread state; the word is the current context or null.
+    let variables = unsafe {
+        let current = *ffi::PyThreadState_Get().cast::<u8>().add(offset).cast::<*mut ffi::PyObject>();
+        if current.is_null() { None } else { fields(Object::from_ptr(current)).variables.share() }
+    };
+    variables.map_or_else(|| copy_current(py), Ok)
+}
+
+/// A context object of what `capture` returned.
+///
+/// # Errors
+/// `MemoryError`.
+#[inline]
+pub(crate) fn made_of(_py: Python<'_>, captured: &Object) -> Outcome<Ref> {
+    if CURRENT.load(Ordering::Relaxed) == 0 || is_context(captured) {
+        return Ok(captured.share());
+    }
+    let context = match IN_STOCK.take() {
+        Some(context) => context,
+        None => fresh()?,
+    };
+    // SAFETY: a context, whose mapping is replaced by another one; mappings are immutable.
+    unsafe { fields(&context) }.variables.set(captured.share());
+    Ok(context)
+}
+
+/// Gives a context object back that the run of a callback has left.
+#[inline]
+pub(crate) fn give_back(context: Ref) {
+    if context.is_shared() {
+        return;
+    }
+    // SAFETY: only `made_of` and `capture` make what is given back: a context that nobody else refers to.
+    let fields = unsafe { fields(&context) };
+    if fields.weak_references.get() == 0 && fields.entered.get() == 0 {
+        let variables = fields.variables.take();
+        let surplus = IN_STOCK.put(context);
+        drop((variables, surplus));
+    }
+}
 
 /// A copy of the current context.
 ///
@@ -46,3 +203,4 @@ pub(crate) fn leave(_py: Python<'_>, context: &Object) {
         ffi::PyContext_Exit(context.as_ptr());
     }
 }
+

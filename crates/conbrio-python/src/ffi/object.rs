@@ -123,6 +123,24 @@ impl Object {
         unsafe { Borrowed::from_ptr(py, self.as_ptr()) }
     }
 
+    /// Lets the collector see an object that was made unseen.
+    #[inline]
+    pub(crate) fn show(&self) {
+        // SAFETY: a live object; only those with the collector's head are tracked, and once.
+        unsafe {
+            if ffi::PyObject_IS_GC(self.as_ptr()) != 0 && ffi::PyObject_GC_IsTracked(self.as_ptr()) == 0 {
+                ffi::PyObject_GC_Track(self.as_ptr().cast());
+            }
+        }
+    }
+
+    /// Whether more than one reference to it is counted.
+    #[inline]
+    pub(crate) fn is_shared(&self) -> bool {
+        // SAFETY: a live object.
+        unsafe { ffi::Py_REFCNT(self.as_ptr()) > 1 }
+    }
+
     /// Whether both are one object.
     #[inline]
     pub(crate) fn is(&self, other: &Self) -> bool {

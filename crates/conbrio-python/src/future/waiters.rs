@@ -38,7 +38,7 @@ pub(crate) fn add_done_callback(
     future.check_alive()?;
     let context = match context {
         Some(given) if !given.is_none() => given.share(),
-        _ => context::copy_current(py)?,
+        _ => context::capture(py)?,
     };
     if !future.is_pending() {
         return wake(py, future, callback.share(), Some(context));
@@ -160,7 +160,7 @@ pub(crate) fn waiters_shown(py: Python<'_>, future: &Instance<Future>) -> Outcom
     let all = PyList::empty(py);
     let pair = |waiter: &Object, context: Option<&Object>| -> Outcome<Ref> {
         match context {
-            Some(context) => tuple(py, &[waiter, context]),
+            Some(captured) => tuple(py, &[waiter, &*context::made_of(py, captured)?]),
             None => shown(py, waiter).and_then(|(callback, context)| tuple(py, &[&callback, &context])),
         }
     };

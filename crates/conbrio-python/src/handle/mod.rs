@@ -50,7 +50,7 @@ pub(crate) fn fields(
     let fields = HandleFields::empty();
     let context = match context {
         Some(given) if !given.is_none() => given.share(),
-        _ => context::copy_current(py)?,
+        _ => context::capture(py)?,
     };
     fields.context.set(context);
     fields.callback.set(callback.share());
@@ -102,9 +102,21 @@ pub(crate) fn call_soon(
     args: &[&Object],
     context: Option<&Object>,
 ) -> Outcome<Own<Handle>> {
-    let handle = Own::new(py, Handle(fields(py, engine, callback, args, context)?))?;
+    let value = Handle(fields(py, engine, callback, args, context)?);
+    let handle = made(py, engine, value)?;
     engine.push(py, runnable(&handle));
     Ok(handle)
+}
+
+/// Makes what a loop will run. While the loop runs it reaches the handle, so the collector need not look at it: if
+/// somebody keeps the handle longer than the loop does, it is shown then.
+///
+/// # Errors
+/// `MemoryError`.
+#[inline]
+fn made<T: Class>(py: Python<'_>, engine: &Engine, value: T) -> Outcome<Own<T>> {
+    // Bench: call_soon_burst, timers_cancel.
+    if engine.thread.get() == 0 { Own::new(py, value) } else { Own::new_unseen(py, value) }
 }
 
 /// Makes a handle from any thread and runs it in the next turn; the caller wakes the loop.
@@ -125,7 +137,19 @@ pub(crate) fn call_soon_threadsafe(
 /// The handle as something to run.
 #[inline]
 pub(crate) fn runnable(handle: &Instance<Handle>) -> Runnable {
-    Thunk::new(handle.own(), |py, handle: Own<Handle>| run(py, handle.object(), &handle.0))
+    Thunk::new(handle.own(), |py, handle: Own<Handle>| {
+        let ran = run(py, handle.object(), &handle.0);
+        show_if_kept(handle.object());
+        ran
+    })
+}
+
+/// Shows the collector a handle that the loop lets go of, if somebody else keeps it.
+#[inline]
+fn show_if_kept(handle: &Object) {
+    if handle.is_shared() {
+        handle.show();
+    }
 }
 
 /// Runs a callback, unless it was cancelled.
@@ -137,8 +161,9 @@ pub(crate) fn run(py: Python<'_>, handle: &Object, fields: &HandleFields) -> Out
     if !fields.cancelled.is_empty() {
         return Ok(());
     }
-    let (Some(callback), Some(context)) = (fields.callback.share(), fields.context.share()) else { return Ok(()) };
+    let (Some(callback), Some(captured)) = (fields.callback.share(), fields.context.share()) else { return Ok(()) };
     let args = fields.args.share();
+    let context = context::made_of(py, &captured)?;
     if let Err(raised) = context::enter(py, &context) {
         return failed(py, handle, fields, raised);
     }
@@ -147,10 +172,48 @@ pub(crate) fn run(py: Python<'_>, handle: &Object, fields: &HandleFields) -> Out
         None => call(py, &callback, &[]),
     };
     context::leave(py, &context);
+    if !context.is(&captured) {
+        keep_or_give_back(handle, fields, context);
+    }
     match answer {
         Ok(_) => Ok(()),
         Err(raised) => failed(py, handle, fields, raised),
     }
+}
+
+/// A context made for this run: the handle's own from now on if somebody can ask for it, else back in stock.
+#[inline]
+fn keep_or_give_back(handle: &Object, fields: &HandleFields, context: Ref) {
+    if handle.is_shared() && fields.cancelled.is_empty() {
+        fields.context.set(context);
+    } else {
+        context::give_back(context);
+    }
+}
+
+/// The handle's context, made now if only its beginnings were kept.
+///
+/// # Errors
+/// `MemoryError`.
+fn context_of(py: Python<'_>, fields: &HandleFields) -> Outcome<Ref> {
+    let Some(captured) = fields.context.share() else { return Ok(Ref::none()) };
+    let context = context::made_of(py, &captured)?;
+    fields.context.set(context.share());
+    Ok(context)
+}
+
+/// Adds what asks for the context.
+fn context_methods<T: Class>(
+    builder: Builder<T>,
+    of: impl Fn(&T) -> &HandleFields + Copy + 'static,
+) -> Builder<T> {
+    let builder = builder.getter(c"_context", c"The context to run in.", move |py, this| context_of(py, of(this)));
+    if cfg!(Py_3_12) {
+        return builder.plain(c"get_context", c"get_context($self)\n--\n\nThe context to run in.", move |py, this| {
+            context_of(py, of(this))
+        });
+    }
+    builder
 }
 
 #[cold]
@@ -199,6 +262,7 @@ pub(crate) fn schedule(py: Python<'_>, event_loop: &Object, callback: &Object, a
         call_soon(py, engine, callback, &[arg], Some(in_context))?;
         return Ok(());
     }
+    let in_context = &*context::made_of(py, in_context)?;
     let call_soon = crate::ffi::attribute(py, event_loop, names::call_soon(py))?;
     crate::ffi::call_keyword(py, &call_soon, &[callback, arg], (names::context(py), in_context))?;
     Ok(())
@@ -211,8 +275,8 @@ pub(crate) fn schedule(py: Python<'_>, event_loop: &Object, callback: &Object, a
 /// When it cannot be made.
 pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let base = names::handle_class(py).map_err(|raised| PyErr::from_value(raised.take().bind(py).to_owned()))?;
-    Builder::<Handle>::new(c"A callback to be run once, as asyncio.Handle; made by the loop.")
-        .made_natively()
+    let builder = Builder::<Handle>::new(c"A callback to be run once, as asyncio.Handle; made by the loop.");
+    context_methods(builder.made_natively(), |handle| &handle.0)
         .plain(c"cancel", c"cancel($self)\n--\n\nKeeps the callback from running.", |py, this| {
             cancel(py, this.object(), &this.0)?;
             Ok(Ref::none())

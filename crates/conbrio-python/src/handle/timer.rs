@@ -3,7 +3,7 @@
 use conbrio_core::timers::Key;
 use pyo3::prelude::*;
 
-use super::{arguments, cancel, fields, run};
+use super::{arguments, cancel, context_methods, fields, made, run, show_if_kept};
 use crate::engine::Engine;
 use crate::ffi::layout::TimerFields;
 use crate::ffi::{Builder, Class, ClassState, Instance, Object, Outcome, Own, Ref, Thunk, Visit, float};
@@ -46,10 +46,12 @@ pub(crate) fn call_at(
     context: Option<&Object>,
 ) -> Outcome<Own<TimerHandle>> {
     let fields = fields(py, engine, callback, args, context)?;
-    let handle = Own::new(py, TimerHandle(TimerFields::new(fields, when)))?;
+    let handle = made(py, engine, TimerHandle(TimerFields::new(fields, when)))?;
     let runnable = Thunk::new(handle.own(), |py, handle: Own<TimerHandle>| {
         handle.0.key.set(0);
-        run(py, handle.object(), &handle.0.handle)
+        let ran = run(py, handle.object(), &handle.0.handle);
+        show_if_kept(handle.object());
+        ran
     });
     let key = engine.push_timer(py, when, runnable);
     handle.0.key.set(key.to_bits().wrapping_add(1));
@@ -67,6 +69,7 @@ fn cancel_timer(py: Python<'_>, this: &Instance<TimerHandle>) -> Outcome<Ref> {
     };
     cancel(py, this.object(), &this.0.handle)?;
     drop(gone);
+    show_if_kept(this.object());
     Ok(Ref::none())
 }
 
@@ -76,8 +79,8 @@ fn cancel_timer(py: Python<'_>, this: &Instance<TimerHandle>) -> Outcome<Ref> {
 /// When it cannot be made.
 pub(crate) fn timer_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let base = names::timer_handle_class(py).map_err(|raised| PyErr::from_value(raised.take().bind(py).to_owned()))?;
-    Builder::<TimerHandle>::new(c"A callback to be run at a moment, as asyncio.TimerHandle; made by the loop.")
-        .made_natively()
+    let builder = Builder::<TimerHandle>::new(c"A callback to be run at a moment, as asyncio.TimerHandle; made by the loop.");
+    context_methods(builder.made_natively(), |timer| &timer.0.handle)
         .plain(c"cancel", c"cancel($self)\n--\n\nKeeps the callback from running.", cancel_timer)
         .plain(c"cancelled", c"cancelled($self)\n--\n\nTells whether it was cancelled.", |_, this| {
             Ok(Ref::boolean(!this.0.handle.cancelled.is_empty()))
