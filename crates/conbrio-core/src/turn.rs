@@ -75,7 +75,7 @@ impl<R> Works<R> {
     #[inline]
     fn begin(&mut self) -> Beginning {
         self.stats.turns.count();
-        if self.ready.is_empty() && !self.stopping {
+        if self.is_idle() {
             return Beginning::Sleep(self.timers.next());
         }
         let patient = self.skipped < SKIPS && self.skipped_runnables < SKIPPED_RUNNABLES && !self.touched;
@@ -85,6 +85,12 @@ impl<R> Works<R> {
             return Beginning::Skip;
         }
         Beginning::Look
+    }
+
+    /// Whether a wait for what comes is all there is to do.
+    #[inline]
+    pub fn is_idle(&self) -> bool {
+        self.ready.is_empty() && !self.stopping
     }
 
     /// Notes that the driver has been asked.

@@ -134,6 +134,7 @@ imports! {
     format_handle = "asyncio.base_events", "_format_handle";
     asyncio_logger = "asyncio.log", "logger";
     main_thread = "threading", "main_thread";
+    set_wakeup_fd = "signal", "set_wakeup_fd";
     format_callback_source = "asyncio.format_helpers", "_format_callback_source";
     handle_class = "asyncio.events", "Handle";
     timer_handle_class = "asyncio.events", "TimerHandle";

@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 
 use super::{Devices, Engine};
 use crate::ffi::{
-    Instance, Object, Outcome, Raised, as_float, call, call_method, check_signals, object, set_wakeup_fd, thread_ident,
+    Instance, Object, Outcome, Raised, as_float, call, call_method, check_signals, object,
 };
 use crate::names;
 use crate::report::os_error;
@@ -45,7 +45,7 @@ impl Host for Running<'_, '_> {
         let mut events = self.engine.events();
         let waited = match timeout {
             Timeout::Now => devices.driver.wait(&mut events, timeout),
-            _ => self.sleep(&devices, &mut events, timeout),
+            _ => self.sleep(&devices, &mut events, timeout)?,
         };
         let answer = match waited {
             Ok(()) => self.hear(&devices, &events),
@@ -95,13 +95,16 @@ impl Running<'_, '_> {
     }
 
     /// Waits without the interpreter's lock.
-    fn sleep(&self, devices: &Arc<Devices>, events: &mut Events, timeout: Timeout) -> std::io::Result<()> {
-        self.hear_signals(devices);
+    fn sleep(&self, devices: &Arc<Devices>, events: &mut Events, timeout: Timeout) -> Outcome<std::io::Result<()>> {
+        self.engine.hear_signals(self.py, devices)?;
         let inbox = &self.engine.inbox;
         inbox.enter_sleep();
+        // Python has run since the turn found nothing to do (a signal's handler, a clock of somebody's own), and other
+        // threads have found nobody asleep.
+        let timeout = if self.works(|works| works.is_idle()) { timeout } else { Timeout::Now };
         let waited = self.py.detach(|| devices.driver.wait(events, timeout));
         inbox.leave_sleep();
-        waited
+        Ok(waited)
     }
 
     /// Runs in debug mode: tells what runs, and complains when it takes long.
@@ -116,29 +119,6 @@ impl Running<'_, '_> {
             report_slow(self.py, &object, taken)?;
         }
         answer
-    }
-
-    /// Gives the signal wake-up descriptor back at the end of a run, unless a signal handler needs ours.
-    pub(crate) fn leave_signals(&self) {
-        let Some(former) = self.engine.former_wakeup.take() else { return };
-        let own = self.engine.devices.lend(self.py, |devices| devices.as_ref().map(|devices| devices.wake.write_fd()));
-        let found = set_wakeup_fd(self.py, former);
-        if Some(found) != own || self.engine.signals.get() > 0 {
-            set_wakeup_fd(self.py, found);
-        }
-    }
-
-    /// Lets signals end our waits, from the first wait that can block: a run that never waits pays nothing.
-    fn hear_signals(&self, devices: &Devices) {
-        if self.engine.former_wakeup.get().is_some() || !is_main_thread(self.py) {
-            return;
-        }
-        let former = set_wakeup_fd(self.py, devices.wake.write_fd());
-        if former >= 0 && former != devices.wake.write_fd() {
-            // Somebody else listens: the signal still interrupts the wait, and its bytes are theirs.
-            set_wakeup_fd(self.py, former);
-        }
-        self.engine.former_wakeup.set(Some(former));
     }
 
     /// Pushes who hears the events on the ready queue.
@@ -204,10 +184,4 @@ fn report_slow(py: Python<'_>, object: &Object, seconds: f64) -> Outcome<()> {
     };
     logger.bind(py).call_method1("warning", ("Executing %s took %.3f seconds", text, seconds))?;
     Ok(())
-}
-
-/// Whether this is the thread that Python runs signal handlers in.
-fn is_main_thread(py: Python<'_>) -> bool {
-    let ident = || names::main_thread(py).ok()?.bind(py).call0().ok()?.getattr("ident").ok()?.extract::<u64>().ok();
-    ident() == Some(thread_ident())
 }

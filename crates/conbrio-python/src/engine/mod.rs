@@ -4,6 +4,7 @@
 
 mod devices;
 mod host;
+mod signals;
 
 use std::cell::Cell;
 use std::os::fd::RawFd;
@@ -19,7 +20,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use crate::ffi::{
-    Class, ClassState, CurrentTask, Guarded, Instance, Object, Outcome, Raised, Ref, Slot, Visit, set_wakeup_fd, thread_ident,
+    Class, ClassState, CurrentTask, Guarded, Instance, Object, Outcome, Raised, Ref, Slot, Visit, thread_ident,
 };
 use crate::report::os_error;
 use crate::runnable::Runnable;
@@ -65,7 +66,9 @@ pub(crate) struct Engine {
     /// The handle that runs now, in debug mode.
     pub(crate) current_handle: Slot,
     /// The signal wake-up descriptor that was set before this run, while ours is.
-    pub(crate) former_wakeup: Cell<Option<RawFd>>,
+    former_wakeup: Cell<Option<RawFd>>,
+    /// This run has seen to it that signals end its waits.
+    hears_signals: Cell<bool>,
 }
 
 static STATE: ClassState = ClassState::new();
@@ -129,6 +132,7 @@ impl Engine {
             task_factory: Slot::empty(),
             current_handle: Slot::empty(),
             former_wakeup: Cell::new(None),
+            hears_signals: Cell::new(false),
         }
     }
 
@@ -288,17 +292,6 @@ impl Engine {
         let made = Arc::new(Devices::new(py, self.driver.as_deref())?);
         self.devices.lend(py, |devices| *devices = Some(Arc::clone(&made)));
         Ok(made)
-    }
-
-    /// Makes sure that no signal is written into a descriptor about to be closed.
-    fn forget_signals(&self, py: Python<'_>) {
-        let own = self.devices.lend(py, |devices| devices.as_ref().map(|devices| devices.wake.write_fd()));
-        if let Some(own) = own {
-            let found = set_wakeup_fd(py, -1);
-            if found != own {
-                set_wakeup_fd(py, found);
-            }
-        }
     }
 
     /// The buffer for events; `keep` gives it back.

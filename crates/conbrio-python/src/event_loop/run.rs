@@ -92,7 +92,7 @@ fn run_forever(py: Python<'_>, this: &Instance<Engine>) -> Outcome<Ref> {
         let running = Running { py, engine: this };
         this.touch(py);
         let ran = run_until_stopped(&running);
-        running.leave_signals();
+        this.leave_signals(py);
         ran
     });
     match ran {

@@ -218,16 +218,6 @@ pub(crate) fn check_signals(_py: Python<'_>) -> Outcome<()> {
     }
 }
 
-unsafe extern "C" {
-    fn PySignal_SetWakeupFd(fd: std::ffi::c_int) -> std::ffi::c_int;
-}
-
-/// Makes `fd` the descriptor that receives a byte for each signal, -1 for none; returns the former one.
-pub(crate) fn set_wakeup_fd(_py: Python<'_>, fd: i32) -> i32 {
-    // SAFETY: attached; the call stores a number.
-    unsafe { PySignal_SetWakeupFd(fd) }
-}
-
 /// An address that tells this thread from every other, as `threading.get_ident` does.
 #[inline]
 pub(crate) fn thread_ident() -> u64 {

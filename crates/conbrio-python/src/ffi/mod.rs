@@ -21,7 +21,7 @@ pub(crate) use buffer::Buffer;
 pub(crate) use bytes::{Bytes, bytes, filled_bytes};
 pub(crate) use call::{
     as_float, attribute, attribute_if_any, call, call_keyword, call_method, call_tuple, check_signals, float, is_callable, is_coroutine,
-    is_exception, is_instance, is_true, set_wakeup_fd, thread_ident, tuple, weak_reference, write_unraisable,
+    is_exception, is_instance, is_true, thread_ident, tuple, weak_reference, write_unraisable,
 };
 pub(crate) use builtin::Builtin;
 pub(crate) use class::Builder;

@@ -12,8 +12,8 @@ use pyo3::prelude::*;
 use crate::ffi::layout::Node;
 use crate::ffi::object::{Object, Outcome, Ref};
 
-/// How many words of a thread state are searched: less than the smallest there is in these versions.
-const WORDS: usize = 900 / 8 + if cfg!(Py_3_15) { 19 } else { 0 };
+/// How many words of a thread state are searched: not more than there are in these versions.
+const WORDS: usize = if cfg!(Py_3_15) { 1096 / 8 } else { 896 / 8 };
 
 /// Byte offset of the running task in the thread state.
 static TASK: AtomicUsize = AtomicUsize::new(0);
