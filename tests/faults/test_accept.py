@@ -161,12 +161,17 @@ def test_a_server_closed_while_it_rests_stays_closed(run, few_descriptors, monke
 def test_a_new_loop_without_descriptors_says_so(loop_factory, few_descriptors, no_leaks):
     few_descriptors(1)
     taken = fill()
+    loop = None
     try:
-        with pytest.raises(OSError, match="Too many open files"):
-            loop_factory()
+        with pytest.raises(OSError, match="Too many open files"):  # noqa: PT012
+            loop = loop_factory()
+            loop.run_until_complete(asyncio.sleep(0.001))
     finally:
         for fd in taken:
             os.close(fd)
+        if loop:
+            assert loop.run_until_complete(asyncio.sleep(0.001, "fine")) == "fine"
+            loop.close()
 
 
 def test_a_connection_gone_before_accept_is_nothing(run, caplog):

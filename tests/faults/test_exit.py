@@ -53,6 +53,24 @@ ENDINGS = {
         threading.Thread(target=loop.run_forever, daemon=True).start()
         time.sleep(0.05)
         """,
+    "a busy loop in a daemon thread": """
+        loop = new_loop()
+        def spin():
+            loop.call_soon(spin)
+        loop.call_soon(spin)
+        threading.Thread(target=loop.run_forever, daemon=True).start()
+        time.sleep(0.05)
+        """,
+    "busy tasks in a daemon thread": """
+        loop = new_loop()
+        async def spin():
+            while True:
+                await asyncio.sleep(0)
+        task = loop.create_task(spin())
+        threading.Thread(target=loop.run_forever, daemon=True).start()
+        time.sleep(0.05)
+        task._log_destroy_pending = False
+        """,
     "sys.exit inside": """
         loop = new_loop()
         async def main():

@@ -45,7 +45,9 @@ def test_bad_yields_are_told_to_the_coroutine(same):
         foreign = other.create_future()
         foreign._asyncio_future_blocking = True
         for what in (5, "words", loop.create_future(), foreign, (n for n in [1]), [None]):
-            ends.append(loop.run_until_complete(asks(what)))
+            task = loop.create_task(asks(what))
+            settle(loop)
+            ends.append(task.result())
         other.close()
         return ends
 

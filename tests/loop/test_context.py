@@ -98,6 +98,9 @@ def test_an_entered_context_is_refused(same):
 
 def test_a_wrong_context_is_told(same):
     def scenario(loop):
+        heard = []
+        loop.set_exception_handler(lambda _, context: heard.append(context))
+
         async def main():
             loop.call_soon(print, context=5)
             await asyncio.sleep(0)
@@ -105,10 +108,10 @@ def test_a_wrong_context_is_told(same):
         try:
             loop.run_until_complete(main())
         except Exception as error:
-            return type(error)
-        return None
+            heard.append(error)
+        return len(heard)
 
-    same(scenario)
+    assert same(scenario) == 1
 
 
 def test_done_callbacks_run_where_they_were_added(run):

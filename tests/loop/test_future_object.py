@@ -288,10 +288,8 @@ def test_an_object_without_init_takes_callbacks_and_results_as_asyncios(Future):
 
 
 def test_loop_rules(loop, Future):
-    with pytest.raises(RuntimeError):
-        Future() if subject.is_conbrio() or not hasattr(
-            asyncio, "get_event_loop_policy"
-        ) else fail()
+    with pytest.raises((RuntimeError, DeprecationWarning), match="no current event loop"):
+        Future()
 
     async def inside():
         return Future().get_loop(), Future(loop=None).get_loop()
@@ -301,11 +299,6 @@ def test_loop_rules(loop, Future):
         Future(loop)
     with pytest.raises(TypeError):
         Future(nonsense=1)
-
-
-def fail():
-    """Stand in for a future made where no loop runs."""
-    raise RuntimeError
 
 
 def test_a_duck_typed_loop_will_do(Future):

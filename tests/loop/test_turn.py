@@ -376,6 +376,7 @@ def test_descriptors_of_the_loop_are_not_inherited(loop_factory, no_leaks):
     """Nothing that a loop opens reaches a program started with exec."""
     before = leaks.descriptors()
     loop = loop_factory()
+    loop.run_until_complete(asyncio.sleep(0.001))
     opened = set(leaks.descriptors()) - set(before)
     flags = [fcntl.fcntl(fd, fcntl.F_GETFD) & fcntl.FD_CLOEXEC for fd in opened]
     loop.close()

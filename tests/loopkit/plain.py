@@ -4,6 +4,7 @@ import re
 
 ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 TASK = re.compile(r"Task-\d+")
+MAKER = re.compile(r" created at \S+?(?=>|$| )")
 LINE = re.compile(r"(\.py[\"']?(?:, line |:))\d+")
 
 
@@ -12,6 +13,7 @@ def plain(value: object) -> object:
     if isinstance(value, BaseException):
         return type(value).__name__, plain(value.args)
     if isinstance(value, str):
+        value = MAKER.sub(" created at F:N", value)
         return TASK.sub("Task-N", LINE.sub(r"\1N", ADDRESS.sub("0x", value)))
     if isinstance(value, dict):
         return {plain(key): plain(entry) for key, entry in value.items()}
