@@ -57,6 +57,8 @@ fn install_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("_lazy_contexts_refused", ffi::context::prove(py).err().map(|error| error.to_string()))?;
     module.add("Handle", handle::class(py)?)?;
     module.add("TimerHandle", handle::timer_class(py)?)?;
+    #[cfg(Py_3_14)]
+    module.add("_ThreadSafeHandle", handle::threadsafe_class(py)?)?;
     module.add("EventLoop", event_loop::class(py)?)?;
     module.add("StreamTransport", transport::class(py)?)?;
     module.add("Listener", server::class(py)?)?;

@@ -34,6 +34,7 @@ macro_rules! imports {
 }
 
 strings! {
+    acquire = "acquire";
     add_done_callback = "add_done_callback";
     all_tasks = "all_tasks";
     args = "args";
@@ -57,6 +58,7 @@ strings! {
     eager_start = "eager_start";
     eof_received = "eof_received";
     exception = "exception";
+    future_class_name = "Future";
     asyncgen_finalizer_hook = "_asyncgen_finalizer_hook";
     asyncgen_firstiter_hook = "_asyncgen_firstiter_hook";
     done = "done";
@@ -102,15 +104,30 @@ strings! {
     pause_writing = "pause_writing";
     protocol = "protocol";
     result = "result";
+    release = "release";
     resume_writing = "resume_writing";
     run = "_run";
     send = "send";
     source_traceback = "source_traceback";
     task = "task";
     throw = "throw";
+    task_class_name = "Task";
     time = "time";
     transport = "transport";
     when = "when";
+}
+
+#[cfg(Py_3_14)]
+imports! {
+    allocate_lock = "_thread", "allocate_lock";
+    threadsafe_handle_class = "asyncio.events", "_ThreadSafeHandle";
+    add_to_awaited_by = "_asyncio", "future_add_to_awaited_by";
+    discard_from_awaited_by = "_asyncio", "future_discard_from_awaited_by";
+}
+
+#[cfg(not(Py_3_14))]
+imports! {
+    adopt = "conbrio._registry", "adopt";
 }
 
 imports! {
@@ -124,7 +141,11 @@ imports! {
     swap_current_task = "_asyncio", "_swap_current_task";
     leave_task = "_asyncio", "_leave_task";
     future_class = "_asyncio", "Future";
+    futures_module = "asyncio", "futures";
     task_class = "_asyncio", "Task";
+    tasks_module = "asyncio", "tasks";
+    own_future_class = "conbrio._conbrio", "Future";
+    own_task_class = "conbrio._conbrio", "Task";
     future_repr = "asyncio.base_futures", "_future_repr";
     task_repr = "asyncio.base_tasks", "_task_repr";
     task_get_stack = "asyncio.base_tasks", "_task_get_stack";

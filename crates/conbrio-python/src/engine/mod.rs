@@ -53,6 +53,8 @@ pub(crate) struct Engine {
     pub(crate) debug: Cell<bool>,
     /// Nobody has replaced `call_soon`, `call_later` or `call_at`: native rooms may schedule without asking for them.
     pub(crate) plain: Cell<bool>,
+    /// Somebody has put other classes in the place of asyncio's Future and Task: they are made here as well.
+    pub(crate) other_classes: Cell<bool>,
     /// Nobody has replaced `time`.
     pub(crate) plain_clock: Cell<bool>,
     /// Not 0 once somebody has asked for the wake-up descriptor to hear signals with.
@@ -125,6 +127,7 @@ impl Engine {
             closed: Cell::new(false),
             debug: Cell::new(false),
             plain: Cell::new(true),
+            other_classes: Cell::new(false),
             plain_clock: Cell::new(true),
             signals: Cell::new(0),
             slow_callback: Cell::new(0.1),

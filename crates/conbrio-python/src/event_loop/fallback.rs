@@ -23,11 +23,9 @@ pub(crate) fn is_on() -> bool {
     ON.load(Ordering::Relaxed)
 }
 
-/// `asyncio.Future(loop=self)`.
+/// What `BaseEventLoop.create_future` does.
 pub(super) fn create_future(py: Python<'_>, this: &Instance<Engine>) -> Outcome<Ref> {
-    let keywords = PyDict::new(py);
-    keywords.set_item(names::event_loop(py), this.object().bind(py))?;
-    Ok(names::future_class(py)?.bind(py).call((), Some(&keywords))?.into())
+    Ok(names::base_event_loop(py)?.bind(py).call_method1("create_future", (this.object().bind(py),))?.into())
 }
 
 /// What the running version's `BaseEventLoop.create_task` does, its way with task factories included.

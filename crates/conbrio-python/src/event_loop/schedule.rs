@@ -3,7 +3,7 @@
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
-use super::fallback;
+use super::{fallback, shape};
 use crate::engine::Engine;
 use crate::ffi::{Args, Builder, Instance, Object, Outcome, Parameters, Raised, Ref, as_float, float, is_true, object};
 use crate::handle::{self, call_at};
@@ -37,7 +37,7 @@ pub(super) fn methods(builder: Builder<Engine>) -> Builder<Engine> {
             float(py, conbrio_core::clock::now())
         })
         .plain(c"create_future", c"create_future($self)\n--\n\nMakes a Future of this loop.", |py, this| {
-            if fallback::is_on() { fallback::create_future(py, this) } else { Ok(future::create(py, this)?.erase()) }
+            if makes_natively(py, this) { Ok(future::create(py, this)?.erase()) } else { fallback::create_future(py, this) }
         })
         .method(
             c"create_task",
@@ -148,6 +148,15 @@ fn timer(
     Ok(call_at(py, this, when, callback, args, context)?.erase())
 }
 
+/// Whether tasks and futures are of our classes.
+#[inline]
+fn makes_natively(py: Python<'_>, this: &Instance<Engine>) -> bool {
+    if this.thread.get() == 0 {
+        shape::look_at_classes(py, this);
+    }
+    !fallback::is_on() && !this.other_classes.get()
+}
+
 /// Runs a handle that somebody else has made: ours natively, any other by its `_run`.
 fn add_callback(py: Python<'_>, this: &Instance<Engine>, given: &Object) -> Outcome<Ref> {
     if let Some(own) = Instance::<handle::Handle>::of(given) {
@@ -165,7 +174,7 @@ fn add_callback(py: Python<'_>, this: &Instance<Engine>, given: &Object) -> Outc
 
 fn create_task(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<Ref> {
     this.check_closed()?;
-    if fallback::is_on() || !this.task_factory.is_empty() {
+    if !this.task_factory.is_empty() || !makes_natively(py, this) {
         return fallback::create_task(py, this, args);
     }
     let [coroutine, name, context, eager] = args.parse(&Parameters {

@@ -6,13 +6,28 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use crate::engine::Engine;
-use crate::ffi::{Class, Instance, Object};
+use crate::ffi::{Class, Instance, Object, Outcome, attribute};
 use crate::names;
 
 /// Looks at the loop's class and its own attributes; called when a run begins and when an attribute is set.
 pub(super) fn look(py: Python<'_>, this: &Instance<Engine>) {
     this.plain.set(is_ours(py, this, names::call_soon(py)));
     this.plain_clock.set(is_ours(py, this, names::time(py)));
+    look_at_classes(py, this);
+}
+
+/// Looks at which classes asyncio itself would make tasks and futures of; called when a run begins, and outside of one.
+pub(super) fn look_at_classes(py: Python<'_>, this: &Instance<Engine>) {
+    let usual = || -> Outcome<bool> {
+        let task = attribute(py, names::tasks_module(py)?, names::task_class_name(py))?;
+        let future = attribute(py, names::futures_module(py)?, names::future_class_name(py))?;
+        Ok((task.is(names::task_class(py)?) || task.is(names::own_task_class(py)?))
+            && (future.is(names::future_class(py)?) || future.is(names::own_future_class(py)?)))
+    };
+    this.other_classes.set(!usual().unwrap_or_else(|raised| {
+        drop(raised.take());
+        true
+    }));
 }
 
 fn is_ours(py: Python<'_>, this: &Instance<Engine>, name: &Bound<'_, PyString>) -> bool {

@@ -1,5 +1,7 @@
 //! Handle and TimerHandle: a callback to be run once, with its arguments and context.
 
+#[cfg(Py_3_14)]
+mod threadsafe;
 mod timer;
 
 use pyo3::prelude::*;
@@ -14,6 +16,8 @@ use crate::report::report_raised;
 use crate::runnable::Runnable;
 use crate::{names, report};
 
+#[cfg(Py_3_14)]
+pub(crate) use threadsafe::{call_soon_threadsafe, threadsafe_class};
 pub(crate) use timer::{TimerHandle, call_at, timer_class};
 
 /// A callback wrapper object, `asyncio.Handle`.
@@ -123,6 +127,7 @@ fn made<T: Class>(py: Python<'_>, engine: &Engine, value: T) -> Outcome<Own<T>> 
 ///
 /// # Errors
 /// `MemoryError`.
+#[cfg(not(Py_3_14))]
 #[inline]
 pub(crate) fn call_soon_threadsafe(
     py: Python<'_>,

@@ -258,6 +258,10 @@ fn cancel_awaited(py: Python<'_>, awaited: &Object, message: Option<&Object>) ->
 /// Initialises a task that Python constructs.
 fn initialise(py: Python<'_>, task: &Instance<Task>, event_loop: Option<&Object>, making: &Making<'_>) -> Outcome<()> {
     future::initialise(py, &task.future.0, event_loop, true)?;
+    #[cfg(not(Py_3_14))]
+    if !task.future.0.event_loop.share().is_some_and(|event_loop| Instance::<Engine>::of(&event_loop).is_some()) {
+        call(py, names::adopt(py)?, &[])?;
+    }
     if let Err(raised) = check_coroutine(py, making.coroutine) {
         task.set_logs_destroy(false);
         return Err(raised);

@@ -161,8 +161,15 @@ fn enter_and_step(py: Python<'_>, task: &Instance<Task>, exception: Option<Ref>)
 /// A wake-up called by Python, with the future that ended.
 fn wakeup(py: Python<'_>, task: &Instance<Task>, future: &Object) -> Outcome<()> {
     let result = match Instance::<Future>::of(future) {
-        Some(native) => native.result(py),
-        None => call_method(py, future, names::result(py), &[]),
+        Some(native) => {
+            native.0.unset_awaited_by(task.object());
+            native.result(py)
+        }
+        None => {
+            #[cfg(Py_3_14)]
+            call(py, names::discard_from_awaited_by(py)?, &[future, task.object()])?;
+            call_method(py, future, names::result(py), &[])
+        }
     };
     enter_and_step(py, task, result.err().map(Raised::take))
 }
@@ -303,6 +310,8 @@ fn yielded_other(py: Python<'_>, task: &Instance<Task>, answer: &Object) -> Outc
     let wakeup = WAKEUP.bind(py, task)?;
     call_keyword(py, &add, &[&wakeup], (names::context(py), &*task.own.context.share_or_none()))?;
     task.own.awaited.set(answer.share());
+    #[cfg(Py_3_14)]
+    call(py, names::add_to_awaited_by(py)?, &[answer, task.object()])?;
     if task.must_cancel() { cancel_at_once(py, task) } else { Ok(()) }
 }
 
