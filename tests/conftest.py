@@ -56,6 +56,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="names something that only conbrio has"))
 
 
+def pytest_collection_finish() -> None:
+    """Let the collector forget what was loaded: it runs twice for each test."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def conbrio() -> types.ModuleType:
     """The package itself, for tests of what no other loop has."""

@@ -6,6 +6,7 @@ import copy
 import gc
 import inspect
 import pickle
+import sys
 import types
 import weakref
 
@@ -288,8 +289,9 @@ def test_an_object_without_init_takes_callbacks_and_results_as_asyncios(Future):
 
 
 def test_loop_rules(loop, Future):
-    with pytest.raises((RuntimeError, DeprecationWarning), match="no current event loop"):
-        Future()
+    if sys.version_info >= (3, 12):  # 3.11 may still make a loop
+        with pytest.raises((RuntimeError, DeprecationWarning), match="no current event loop"):
+            Future()
 
     async def inside():
         return Future().get_loop(), Future(loop=None).get_loop()
