@@ -141,6 +141,29 @@ class StreamTransport(asyncio.Transport):
         context: Context | None = None,
     ) -> None: ...
 
+@final
+class SocketWait:
+    """A socket operation that waits: its future is awaited, then it is released."""
+
+    @property
+    def future(self) -> asyncio.Future[Any]: ...
+    def release(self) -> None: ...
+
+@final
+class Listener:
+    """A listening socket that the loop watches."""
+
+def resolve_literal(
+    host: Any, port: Any, family: int, type: int, proto: int, flags: int
+) -> list[tuple[Any, ...]] | None: ...
+def serve(
+    event_loop: EventLoop,
+    protocol_factory: Callable[[], asyncio.BaseProtocol],
+    sock: socket,
+    server: Any,
+    backlog: int,
+    context: Context | None,
+) -> bool: ...
 def build_info() -> dict[str, Any]: ...
 def set_loop_class(loop_class: type[EventLoop], /) -> None: ...
 

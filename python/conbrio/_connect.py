@@ -7,6 +7,8 @@ words. Does not know names: those are asked for in an executor, since that may b
 import socket
 from typing import Any
 
+from . import _conbrio
+
 __all__ = ["resolve_literal"]
 
 # A program that puts its own resolver in its place (gevent, tests) is asked for numbers too.
@@ -23,9 +25,12 @@ def resolve_literal(host: Any, port: Any, *rest: int) -> list[tuple[Any, ...]] |
         port: Likewise; a number, in digits or not, or None.
         rest: Family, type, protocol and flags.
     """
-    if socket.getaddrinfo is not _getaddrinfo or not (_may_be_literal(host) and _is_number(port)):
+    if socket.getaddrinfo is not _getaddrinfo:
         return None
     family, kind, proto, flags = rest
+    known = _conbrio.resolve_literal(host, port, family, kind, proto, flags)
+    if known is not None or not (_may_be_literal(host) and _is_number(port)):
+        return known
     try:
         return _getaddrinfo(host, port, family, kind, proto, flags | socket.AI_NUMERICHOST)
     except (OSError, ValueError, TypeError, OverflowError):

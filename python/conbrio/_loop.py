@@ -22,6 +22,7 @@ from ._conbrio import EventLoop, StreamTransport, serve, set_loop_class
 from ._connect import resolve_literal
 from ._serve import Listener
 from ._sock import SocketVerbs
+from ._transports import Transports
 
 if sys.version_info < (3, 14):
     from ._registry import adopt
@@ -104,8 +105,7 @@ class Loop(EventLoop, SocketVerbs, unix_events._UnixSelectorEventLoop):
         self._asyncgens: weakref.WeakSet[Any] = weakref.WeakSet()
         self._signal_handlers: dict[int, asyncio.Handle] = {}
         self._unix_server_sockets: dict[socket.socket, int] = {}
-        self._transports: weakref.WeakValueDictionary[int, asyncio.BaseTransport]
-        self._transports = weakref.WeakValueDictionary()
+        self._transports = Transports()
         if coroutines._is_debug_mode():  # type: ignore[attr-defined]
             self.set_debug(True)
         if sys.version_info < (3, 14):

@@ -40,7 +40,7 @@ FLOORS: dict[str, list[str]] = {
     ],
     "conbrio": [
         "_conbrio",
-        "_connect _serve _datagram _spawn _sendfile _fallback _registry",
+        "_connect _serve _sock _transports _datagram _spawn _sendfile _fallback _registry",
         "_loop",
         "_runner _install",
         "gevent pool files selector bridge monitor ipython testing",

@@ -84,6 +84,7 @@ strings! {
     source = "source";
     default = "default";
     exc = "exc";
+    fd = "fd";
     extra = "extra";
     fileno = "fileno";
     future = "future";

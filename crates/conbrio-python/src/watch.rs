@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyInt;
 
 use crate::engine::Engine;
-use crate::ffi::{Args, Builder, Instance, Object, Outcome, Own, Raised, Ref, attribute_if_any, call_method, is_true, object};
+use crate::ffi::{Args, Builder, Instance, Object, Outcome, Own, Parameters, Raised, Ref, attribute_if_any, call_method, is_true, object};
 use crate::handle::{self, Handle};
 use crate::names;
 use crate::runnable::Runnable;
@@ -33,15 +33,15 @@ fn checked_methods(builder: Builder<Engine>) -> Builder<Engine> {
             c"add_writer($self, fd, callback, *args)\n--\n\nCalls callback(*args) whenever fd is writable.",
             |py, this, args| add_checked(py, this, args, Side::Writer),
         )
-        .one(
+        .method(
             c"remove_reader",
-            c"remove_reader($self, fd, /)\n--\n\nForgets the reader of fd; tells whether there was one.",
-            |py, this, fd| remove_checked(py, this, fd, Side::Reader),
+            c"remove_reader($self, fd)\n--\n\nForgets the reader of fd; tells whether there was one.",
+            |py, this, args| remove_checked(py, this, args, Side::Reader),
         )
-        .one(
+        .method(
             c"remove_writer",
-            c"remove_writer($self, fd, /)\n--\n\nForgets the writer of fd; tells whether there was one.",
-            |py, this, fd| remove_checked(py, this, fd, Side::Writer),
+            c"remove_writer($self, fd)\n--\n\nForgets the writer of fd; tells whether there was one.",
+            |py, this, args| remove_checked(py, this, args, Side::Writer),
         )
 }
 
@@ -85,7 +85,13 @@ fn add_checked(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>, side: Si
     Ok(Ref::none())
 }
 
-fn remove_checked(py: Python<'_>, this: &Instance<Engine>, fd: &Object, side: Side) -> Outcome<Ref> {
+fn remove_checked(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>, side: Side) -> Outcome<Ref> {
+    let function = match side {
+        Side::Reader => "remove_reader",
+        Side::Writer => "remove_writer",
+    };
+    let parameters = Parameters { function, names: [names::fd(py)], positional: 1, required: 1 };
+    let [Some(fd)] = args.parse(&parameters)? else { return Ok(Ref::none()) };
     ensure_no_transport(py, this, fd)?;
     remove(py, this, fd, side)
 }

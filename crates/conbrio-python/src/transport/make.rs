@@ -11,7 +11,7 @@ use super::life::guarded;
 use super::{Ends, StreamTransport, is_known_family};
 use crate::engine::Engine;
 use crate::ffi::{
-    Instance, Object, Outcome, Own, Ref, Thunk, attribute_if_any, call_method, object,
+    Instance, Object, Outcome, Own, Ref, Thunk, attribute_if_any, call_method, object, weak_reference,
 };
 use crate::{handle, names};
 
@@ -109,9 +109,7 @@ fn begin(
         call_method(py, server, names::attach(py), arguments)?;
         this.server.set(server.share());
     }
-    if let Some(transports) = attribute_if_any(py, made.event_loop, names::transports(py))? {
-        transports.bind(py).set_item(fd, this.object().bind(py))?;
-    }
+    enter(py, this, made.event_loop, fd)?;
     schedule(py, this, engine, made)
 }
 
@@ -142,6 +140,20 @@ fn adopt(py: Python<'_>, this: &Instance<StreamTransport>, connection: Connectio
     this.life.open.set(true);
     drop(this.ends.replace(Some(ends)));
     Ok(fd)
+}
+
+/// Enters the transport in the loop's table, which does not keep it alive.
+fn enter(py: Python<'_>, this: &Instance<StreamTransport>, event_loop: &Object, fd: RawFd) -> Outcome<()> {
+    let Some(transports) = attribute_if_any(py, event_loop, names::transports(py))? else { return Ok(()) };
+    let transports = transports.bind(py);
+    match transports.cast::<PyDict>() {
+        // Our own table of weak references; a plain dictionary is somebody else's.
+        Ok(table) if !table.is_exact_instance_of::<PyDict>() => {
+            table.set_item(fd, weak_reference(py, this.object())?.bind(py))?;
+        }
+        _ => transports.set_item(fd, this.object().bind(py))?,
+    }
+    Ok(())
 }
 
 /// Asks the Python socket for addresses that we cannot write.
