@@ -99,7 +99,7 @@ def test_the_old_loop_refuses_in_the_child(driver, verb):
     warnings.simplefilter("ignore")
     loop = new_loop()
     loop.run_until_complete(asyncio.sleep(0))
-    sys.stdout.flush()
+    loop.call_later(3, loop.stop)
     pid = os.fork()
     if not pid:
         try:

@@ -1,7 +1,9 @@
 """Programs run in a process of their own, with the same loop under test."""
 
+import contextlib
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import textwrap
@@ -31,17 +33,28 @@ def start(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
 
 
-def finish(child: subprocess.Popen[str], seconds: float = 50) -> tuple[int, str, str]:
+def end(child: subprocess.Popen[str]) -> None:
+    """Kill ``child`` and what it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+def finish(child: subprocess.Popen[str], seconds: float = 30) -> tuple[int, str, str]:
     """Wait for ``child`` and return its status, its output and its complaints."""
     try:
         out, err = child.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
-        child.kill()
+        end(child)
         out, err = child.communicate()
         raise AssertionError(f"the child hangs\n--- out\n{out}\n--- err\n{err}") from None
+    except BaseException:
+        end(child)
+        child.communicate()
+        raise
     return child.returncode, out, err
 
 
