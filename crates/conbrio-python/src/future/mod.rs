@@ -86,7 +86,7 @@ pub(crate) fn initialise(py: Python<'_>, fields: &FutureFields, event_loop: Opti
         Some(engine) => engine.debug.get(),
         None => is_true(py, &*crate::ffi::call_method(py, &event_loop, names::get_debug(py), &[])?)?,
     };
-    fields.clear();
+    fields.reset();
     fields.state.set(PENDING);
     fields.set_logs(false);
     fields.set_blocks(false);

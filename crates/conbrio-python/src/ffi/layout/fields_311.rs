@@ -106,16 +106,23 @@ impl FutureFields {
         for slot in self.slots() {
             visit.slot(slot);
         }
+        visit.slot(&self.dictionary);
     }
 
-    /// Drops all references but the loop.
+    /// Drops all references.
     pub(crate) fn clear(&self) {
+        self.reset();
+        self.dictionary.clear();
+    }
+
+    /// Makes it as before `__init__`; attributes that a derived class has set stay.
+    pub(crate) fn reset(&self) {
         for slot in self.slots() {
             slot.clear();
         }
     }
 
-    fn slots(&self) -> [&Slot; 11] {
+    fn slots(&self) -> [&Slot; 10] {
         [
             &self.event_loop,
             &self.waiter,
@@ -126,7 +133,6 @@ impl FutureFields {
             &self.result,
             &self.source,
             &self.cancel_message,
-            &self.dictionary,
             &self.cancelled,
         ]
     }

@@ -124,6 +124,11 @@ impl FutureFields {
         }
     }
 
+    /// Makes it as before `__init__`; attributes that a derived class has set stay.
+    pub(crate) fn reset(&self) {
+        self.clear();
+    }
+
     fn slots(&self) -> [&Slot; 10] {
         [
             &self.event_loop,

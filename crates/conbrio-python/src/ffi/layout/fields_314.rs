@@ -169,6 +169,11 @@ impl FutureFields {
         self.awaited_by_is_set.set(0);
     }
 
+    /// Makes it as before `__init__`; attributes that a derived class has set stay.
+    pub(crate) fn reset(&self) {
+        self.clear();
+    }
+
     fn slots(&self) -> [&Slot; 11] {
         [
             &self.event_loop,
