@@ -2,6 +2,7 @@
 
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
 use crate::ffi::{Object, Outcome, Raised, Ref, call_method, object, raise};
@@ -81,6 +82,19 @@ pub(crate) fn os_error(py: Python<'_>, error: &std::io::Error) -> Raised {
 pub(crate) fn os_exception(py: Python<'_>, error: &std::io::Error) -> Outcome<Ref> {
     let class = py.get_type::<pyo3::exceptions::PyOSError>();
     let Some(number) = error.raw_os_error() else { return Ok(class.call1((error.to_string(),))?.into()) };
+    Ok(class.call1((number, error_text(py, number)?))?.into())
+}
+
+/// `os.strerror(number)`, remembered.
+///
+/// Bench: `accept_close_c16`, where each connection ends with the same error.
+fn error_text(py: Python<'_>, number: i32) -> PyResult<Bound<'_, PyAny>> {
+    static TEXTS: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
+    let texts = TEXTS.get_or_init(py, || PyDict::new(py).unbind()).bind(py);
+    if let Some(text) = texts.get_item(number)? {
+        return Ok(text);
+    }
     let text = py.import("os")?.call_method1("strerror", (number,))?;
-    Ok(class.call1((number, text))?.into())
+    texts.set_item(number, &text)?;
+    Ok(text)
 }
