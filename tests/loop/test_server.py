@@ -266,6 +266,7 @@ def test_cancelled_serve_forever_keeps_or_closes_clients_as_this_version_does(ru
         with pytest.raises(asyncio.CancelledError):
             await task
         await protocol.lost
+        peer.close()
         return protocol.calls
 
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:

@@ -6,7 +6,9 @@ import threading
 
 import pytest
 
-pytestmark = pytest.mark.skipif(sys.version_info < (3, 14), reason="CPython promises it from 3.14 on")
+pytestmark = pytest.mark.skipif(
+    sys.version_info < (3, 14), reason="CPython promises it from 3.14 on"
+)
 
 
 @pytest.fixture
