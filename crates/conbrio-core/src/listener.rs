@@ -61,7 +61,9 @@ mod tests {
             .collect();
         for _ in 0..3 {
             let accepted = accept(listener.as_raw_fd());
-            assert!(matches!(accepted, Accepted::Connection(_, peer) if !peer.as_bytes().is_empty()));
+            assert!(
+                matches!(accepted, Accepted::Connection(_, peer) if !peer.as_bytes().is_empty())
+            );
         }
         assert!(matches!(accept(listener.as_raw_fd()), Accepted::Drained));
     }

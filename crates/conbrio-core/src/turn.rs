@@ -78,7 +78,8 @@ impl<R> Works<R> {
         if self.is_idle() {
             return Beginning::Sleep(self.timers.next());
         }
-        let patient = self.skipped < SKIPS && self.skipped_runnables < SKIPPED_RUNNABLES && !self.touched;
+        let patient =
+            self.skipped < SKIPS && self.skipped_runnables < SKIPPED_RUNNABLES && !self.touched;
         if !self.watching || patient {
             self.skipped += 1;
             self.stats.polls_skipped.count();
@@ -202,7 +203,9 @@ fn sleep<H: Host>(host: &H, deadline: f64) -> Result<(), H::Failure> {
 fn run_batch<H: Host>(host: &H) -> Result<(), H::Failure> {
     // Order: what a runnable schedules runs in the next turn.
     for _ in 0..host.works(Works::batch) {
-        let Some(runnable) = host.works(|works| works.ready.pop()) else { break };
+        let Some(runnable) = host.works(|works| works.ready.pop()) else {
+            break;
+        };
         host.run(runnable)?;
     }
     Ok(())

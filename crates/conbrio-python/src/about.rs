@@ -20,10 +20,25 @@ pub(crate) fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let info = PyDict::new(py);
     info.set_item("version", VERSION)?;
     info.set_item("python", py.version())?;
-    info.set_item("profile", if cfg!(debug_assertions) { "debug" } else { "release" })?;
+    info.set_item(
+        "profile",
+        if cfg!(debug_assertions) {
+            "debug"
+        } else {
+            "release"
+        },
+    )?;
     info.set_item("native_tasks", !fallback::is_on())?;
-    info.set_item("native_tasks_refused", py.import("conbrio._conbrio")?.getattr("_native_tasks_refused")?)?;
-    info.set_item("lazy_contexts_refused", py.import("conbrio._conbrio")?.getattr("_lazy_contexts_refused")?)?;
+    info.set_item(
+        "native_tasks_refused",
+        py.import("conbrio._conbrio")?
+            .getattr("_native_tasks_refused")?,
+    )?;
+    info.set_item(
+        "lazy_contexts_refused",
+        py.import("conbrio._conbrio")?
+            .getattr("_lazy_contexts_refused")?,
+    )?;
     info.set_item("drivers", ["epoll", "poll"])?;
     Ok(info)
 }
@@ -47,7 +62,11 @@ fn note_fork() {
 pub(crate) fn hear_forks(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let keywords = PyDict::new(module.py());
     keywords.set_item("after_in_child", wrap_pyfunction!(note_fork, module)?)?;
-    module.py().import("os")?.getattr("register_at_fork")?.call((), Some(&keywords))?;
+    module
+        .py()
+        .import("os")?
+        .getattr("register_at_fork")?
+        .call((), Some(&keywords))?;
     Ok(())
 }
 

@@ -23,12 +23,23 @@ pub(crate) fn resolve_literal<'py>(
     flags: i32,
 ) -> PyResult<Option<Bound<'py, PyList>>> {
     let py = host.py();
-    let hints = Hints { family, kind: r#type, protocol: proto, flags };
-    let Some(port) = port_number(port) else { return Ok(None) };
+    let hints = Hints {
+        family,
+        kind: r#type,
+        protocol: proto,
+        flags,
+    };
+    let Some(port) = port_number(port) else {
+        return Ok(None);
+    };
     let found = if let Ok(host) = host.cast_exact::<PyString>() {
-        host.to_str().ok().and_then(|host| literal(host, port, hints))
+        host.to_str()
+            .ok()
+            .and_then(|host| literal(host, port, hints))
     } else if let Ok(host) = host.cast_exact::<PyBytes>() {
-        std::str::from_utf8(host.as_bytes()).ok().and_then(|host| literal(host, port, hints))
+        std::str::from_utf8(host.as_bytes())
+            .ok()
+            .and_then(|host| literal(host, port, hints))
     } else {
         None
     };
@@ -49,15 +60,26 @@ fn port_number(port: &Bound<'_, PyAny>) -> Option<u16> {
         return port.extract().ok();
     }
     let port = port.cast_exact::<PyString>().ok()?;
-    let digits = port.to_str().ok().filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()))?;
+    let digits = port
+        .to_str()
+        .ok()
+        .filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()))?;
     digits.parse().ok()
 }
 
 fn entry<'py>(py: Python<'py>, info: &Info) -> PyResult<Bound<'py, PyAny>> {
     let host = info.address.host_text();
     let (family, address) = match info.address.host {
-        IpAddr::V4(_) => (names::af_inet(py), (host, info.address.port).into_pyobject(py)?.into_any()),
-        IpAddr::V6(_) => (names::af_inet6(py), (host, info.address.port, 0, 0).into_pyobject(py)?.into_any()),
+        IpAddr::V4(_) => (
+            names::af_inet(py),
+            (host, info.address.port).into_pyobject(py)?.into_any(),
+        ),
+        IpAddr::V6(_) => (
+            names::af_inet6(py),
+            (host, info.address.port, 0, 0)
+                .into_pyobject(py)?
+                .into_any(),
+        ),
     };
     let kind = match info.kind {
         1 => names::sock_stream(py),
@@ -65,8 +87,14 @@ fn entry<'py>(py: Python<'py>, info: &Info) -> PyResult<Bound<'py, PyAny>> {
         _ => names::sock_raw(py),
     };
     let bound = |member: crate::ffi::Outcome<&Object>| {
-        member.map(|member| member.bind(py).to_owned()).map_err(|raised| PyErr::from_value(raised.take().bind(py).to_owned()))
+        member
+            .map(|member| member.bind(py).to_owned())
+            .map_err(|raised| PyErr::from_value(raised.take().bind(py).to_owned()))
     };
     let empty = pyo3::intern!(py, "");
-    Ok((bound(family)?, bound(kind)?, info.protocol, empty, address).into_pyobject(py)?.into_any())
+    Ok(
+        (bound(family)?, bound(kind)?, info.protocol, empty, address)
+            .into_pyobject(py)?
+            .into_any(),
+    )
 }

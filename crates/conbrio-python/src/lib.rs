@@ -54,7 +54,10 @@ fn install(module: &Bound<'_, PyModule>) -> PyResult<()> {
 fn install_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     ffi::layout::prove_handles(py)?;
-    module.add("_lazy_contexts_refused", ffi::context::prove(py).err().map(|error| error.to_string()))?;
+    module.add(
+        "_lazy_contexts_refused",
+        ffi::context::prove(py).err().map(|error| error.to_string()),
+    )?;
     module.add("Handle", handle::class(py)?)?;
     module.add("TimerHandle", handle::timer_class(py)?)?;
     #[cfg(Py_3_14)]
@@ -63,7 +66,10 @@ fn install_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("StreamTransport", transport::class(py)?)?;
     module.add("Listener", server::class(py)?)?;
     module.add("SocketWait", sock::class(py)?)?;
-    module.add("_native_tasks_refused", install_tasks(module).err().map(|error| error.to_string()))?;
+    module.add(
+        "_native_tasks_refused",
+        install_tasks(module).err().map(|error| error.to_string()),
+    )?;
     Ok(())
 }
 
@@ -91,7 +97,9 @@ fn install_tasks(module: &Bound<'_, PyModule>) -> PyResult<()> {
 fn prove_tasks(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     if std::env::var_os("CONBRIO_NATIVE_TASKS").is_some_and(|value| value == "0") {
-        return Err(pyo3::exceptions::PyRuntimeError::new_err("CONBRIO_NATIVE_TASKS=0"));
+        return Err(pyo3::exceptions::PyRuntimeError::new_err(
+            "CONBRIO_NATIVE_TASKS=0",
+        ));
     }
     ffi::layout::prove(py)?;
     ffi::find_current(py)

@@ -20,7 +20,10 @@ pub(crate) struct Protocol {
 impl Protocol {
     /// No protocol yet.
     pub(crate) const fn none() -> Self {
-        Self { object: Slot::empty(), buffered: Cell::new(false) }
+        Self {
+            object: Slot::empty(),
+            buffered: Cell::new(false),
+        }
     }
 
     /// Makes `protocol` the one that hears.
@@ -28,7 +31,9 @@ impl Protocol {
     /// # Errors
     /// What a foreign `__instancecheck__` raises.
     pub(crate) fn set(&self, py: Python<'_>, protocol: &Object) -> Outcome<()> {
-        let buffered = protocol.bind(py).is_instance(&names::buffered_protocol(py)?.bind(py))?;
+        let buffered = protocol
+            .bind(py)
+            .is_instance(&names::buffered_protocol(py)?.bind(py))?;
         self.buffered.set(buffered);
         self.object.set(protocol.share());
         Ok(())
@@ -74,6 +79,10 @@ pub(crate) fn eof_received(py: Python<'_>, protocol: &Object) -> Outcome<Ref> {
 
 /// Tells that the connection is gone, and why.
 #[inline]
-pub(crate) fn connection_lost(py: Python<'_>, protocol: &Object, exception: &Object) -> Outcome<()> {
+pub(crate) fn connection_lost(
+    py: Python<'_>,
+    protocol: &Object,
+    exception: &Object,
+) -> Outcome<()> {
     call_method(py, protocol, names::connection_lost(py), &[exception]).map(drop)
 }

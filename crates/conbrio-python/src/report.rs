@@ -30,7 +30,12 @@ pub(crate) fn report(
     for (key, value) in details {
         context.set_item(key, value.bind(py))?;
     }
-    call_method(py, event_loop, names::call_exception_handler(py), &[object(&context)])?;
+    call_method(
+        py,
+        event_loop,
+        names::call_exception_handler(py),
+        &[object(&context)],
+    )?;
     Ok(())
 }
 
@@ -56,7 +61,10 @@ pub(crate) fn report_raised(
 
 /// `repr(object)` as text, or a stand-in when that raises.
 pub(crate) fn text_of(py: Python<'_>, object: &Object) -> String {
-    object.bind(py).repr().map_or_else(|_| "<unprintable>".to_owned(), |text| text.to_string())
+    object
+        .bind(py)
+        .repr()
+        .map_or_else(|_| "<unprintable>".to_owned(), |text| text.to_string())
 }
 
 /// The exception class `kind` called with a message.
@@ -81,7 +89,9 @@ pub(crate) fn os_error(py: Python<'_>, error: &std::io::Error) -> Raised {
 /// When making it fails.
 pub(crate) fn os_exception(py: Python<'_>, error: &std::io::Error) -> Outcome<Ref> {
     let class = py.get_type::<pyo3::exceptions::PyOSError>();
-    let Some(number) = error.raw_os_error() else { return Ok(class.call1((error.to_string(),))?.into()) };
+    let Some(number) = error.raw_os_error() else {
+        return Ok(class.call1((error.to_string(),))?.into());
+    };
     Ok(class.call1((number, error_text(py, number)?))?.into())
 }
 

@@ -12,8 +12,8 @@ use pyo3::prelude::*;
 
 use crate::engine::Engine;
 use crate::ffi::{
-    Builder, Class, ClassState, Instance, Object, Outcome, Own, Raised, Ref, Slot, Thunk, Visit, call, call_method,
-    context, object, raise,
+    Builder, Class, ClassState, Instance, Object, Outcome, Own, Raised, Ref, Slot, Thunk, Visit,
+    call, call_method, context, object, raise,
 };
 use crate::names;
 use crate::report::{ends_loop, os_error, os_exception, report, report_raised};
@@ -51,13 +51,25 @@ impl Class for Listener {
     }
 
     fn traverse(&self, visit: &mut Visit<'_>) {
-        for slot in [&self.event_loop, &self.protocol_factory, &self.sock, &self.server, &self.context] {
+        for slot in [
+            &self.event_loop,
+            &self.protocol_factory,
+            &self.sock,
+            &self.server,
+            &self.context,
+        ] {
             visit.slot(slot);
         }
     }
 
     fn clear(&self) {
-        for slot in [&self.event_loop, &self.protocol_factory, &self.sock, &self.server, &self.context] {
+        for slot in [
+            &self.event_loop,
+            &self.protocol_factory,
+            &self.sock,
+            &self.server,
+            &self.context,
+        ] {
             slot.clear();
         }
     }
@@ -68,7 +80,9 @@ impl Class for Listener {
 /// # Errors
 /// When it cannot be made.
 pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    Builder::<Listener>::new(c"A listening socket that the loop watches.").made_natively().create(py, None)
+    Builder::<Listener>::new(c"A listening socket that the loop watches.")
+        .made_natively()
+        .create(py, None)
 }
 
 /// Begins to accept connections from `sock`; false if its addresses are of a family that only Python's socket can write.
@@ -90,7 +104,9 @@ pub(crate) fn serve(
     if Instance::<Engine>::of(object(event_loop)).is_none() || !is_known_family(fd) {
         return Ok(false);
     }
-    let protocol = sock.getattr(pyo3::intern!(py, "proto")).and_then(|protocol| protocol.extract::<i32>());
+    let protocol = sock
+        .getattr(pyo3::intern!(py, "proto"))
+        .and_then(|protocol| protocol.extract::<i32>());
     let base = match context {
         Some(given) => Ok(object(given).share()),
         None => context::copy_current(py),
@@ -110,14 +126,22 @@ pub(crate) fn serve(
         };
         arm(py, Own::new(py, listener)?)
     });
-    begun.map(|()| true).map_err(|raised| PyErr::from_value(raised.take().bind(py).to_owned()))
+    begun
+        .map(|()| true)
+        .map_err(|raised| PyErr::from_value(raised.take().bind(py).to_owned()))
 }
 
 /// Listens, unless the socket was closed meanwhile.
 fn arm(py: Python<'_>, this: Own<Listener>) -> Outcome<()> {
-    let (Some(event_loop), Some(sock)) = (this.event_loop.share(), this.sock.share()) else { return Ok(()) };
-    let Some(engine) = Instance::<Engine>::of(&event_loop) else { return Ok(()) };
-    let fd = call_method(py, &sock, names::fileno(py), &[])?.bind(py).extract::<RawFd>()?;
+    let (Some(event_loop), Some(sock)) = (this.event_loop.share(), this.sock.share()) else {
+        return Ok(());
+    };
+    let Some(engine) = Instance::<Engine>::of(&event_loop) else {
+        return Ok(());
+    };
+    let fd = call_method(py, &sock, names::fileno(py), &[])?
+        .bind(py)
+        .extract::<RawFd>()?;
     if fd == this.fd && !engine.closed.get() {
         drop(engine.watch(py, fd, Side::Reader, Thunk::new(this.own(), heard))?);
     }
@@ -126,8 +150,12 @@ fn arm(py: Python<'_>, this: Own<Listener>) -> Outcome<()> {
 
 /// Somebody knocks.
 fn heard(py: Python<'_>, this: Own<Listener>) -> Outcome<()> {
-    let Some(event_loop) = this.event_loop.share() else { return Ok(()) };
-    let Ok(engine) = Own::<Engine>::of(event_loop) else { return Ok(()) };
+    let Some(event_loop) = this.event_loop.share() else {
+        return Ok(());
+    };
+    let Ok(engine) = Own::<Engine>::of(event_loop) else {
+        return Ok(());
+    };
     for _ in 0..this.most {
         // The factory may have closed the server, and the descriptor's number may be somebody else's by now.
         let watcher = engine.watcher(py, this.fd, Side::Reader);
@@ -151,14 +179,28 @@ fn heard(py: Python<'_>, this: Own<Listener>) -> Outcome<()> {
 
 /// Reports that nothing is left to make sockets of, and stops listening for a while: the system would go on calling.
 #[cold]
-fn rest(py: Python<'_>, this: &Instance<Listener>, engine: &Instance<Engine>, error: &std::io::Error) -> Outcome<()> {
+fn rest(
+    py: Python<'_>,
+    this: &Instance<Listener>,
+    engine: &Instance<Engine>,
+    error: &std::io::Error,
+) -> Outcome<()> {
     drop(engine.unwatch(py, this.fd, Side::Reader));
     let deadline = engine.now(py)? + REST;
     engine.push_timer(py, deadline, Thunk::new(this.own(), arm));
     let exception = os_exception(py, error)?;
-    let sock = call(py, names::transport_socket(py)?, &[&this.sock.share_or_none()])?;
+    let sock = call(
+        py,
+        names::transport_socket(py)?,
+        &[&this.sock.share_or_none()],
+    )?;
     let details: [(&str, &Object); 2] = [("exception", &exception), ("socket", &sock)];
-    report(py, engine.object(), "socket.accept() out of system resource", &details)
+    report(
+        py,
+        engine.object(),
+        "socket.accept() out of system resource",
+        &details,
+    )
 }
 
 /// Gives a connection its protocol and transport, in a context of its own.
@@ -172,7 +214,14 @@ fn greet(
     let context = context::copy(py, &this.context.share_or_none())?;
     context::enter(py, &context)?;
     let mut protocol = None;
-    let answer = connect(py, this, engine, &context, (connection, peer), &mut protocol);
+    let answer = connect(
+        py,
+        this,
+        engine,
+        &context,
+        (connection, peer),
+        &mut protocol,
+    );
     context::leave(py, &context);
     match answer {
         Ok(()) => Ok(()),
@@ -200,7 +249,14 @@ fn connect(
         let server = Some(&*server).filter(|server| !server.is_none());
         let context = this.context_given.then_some(context);
         let protocol = &*protocol.insert(made);
-        let made = Made { event_loop: engine.object(), protocol, waiter: None, extra: None, server, context };
+        let made = Made {
+            event_loop: engine.object(),
+            protocol,
+            waiter: None,
+            extra: None,
+            server,
+            context,
+        };
         make(py, &made, connection).map(drop)
     });
     match (made, sock) {
@@ -215,17 +271,34 @@ fn connect(
 
 /// The connection's Python socket, after saying in debug mode that it has come.
 #[cold]
-fn announced(py: Python<'_>, this: &Instance<Listener>, connection: OwnedFd, ends: &Ends) -> Outcome<Ref> {
+fn announced(
+    py: Python<'_>,
+    this: &Instance<Listener>,
+    connection: OwnedFd,
+    ends: &Ends,
+) -> Outcome<Ref> {
     let sock = python_socket(py, connection, ends)?;
     let (server, address) = (this.server.share_or_none(), ends.peer_object(py)?);
-    let words = ("%r got a new connection from %r: %r", server.bind(py), address.bind(py), sock.bind(py));
-    names::asyncio_logger(py)?.bind(py).call_method1("debug", words)?;
+    let words = (
+        "%r got a new connection from %r: %r",
+        server.bind(py),
+        address.bind(py),
+        sock.bind(py),
+    );
+    names::asyncio_logger(py)?
+        .bind(py)
+        .call_method1("debug", words)?;
     Ok(sock)
 }
 
 /// Tells in debug mode of a connection that could not be made. CPython: `_accept_connection2`.
 #[cold]
-fn failed(py: Python<'_>, engine: &Instance<Engine>, raised: Raised, protocol: Option<&Object>) -> Outcome<()> {
+fn failed(
+    py: Python<'_>,
+    engine: &Instance<Engine>,
+    raised: Raised,
+    protocol: Option<&Object>,
+) -> Outcome<()> {
     let exception = raised.take();
     if ends_loop(py, &exception) {
         return Err(raise(exception));
@@ -235,5 +308,10 @@ fn failed(py: Python<'_>, engine: &Instance<Engine>, raised: Raised, protocol: O
     }
     let mut details: Vec<(&str, &Object)> = vec![("exception", &exception)];
     details.extend(protocol.map(|protocol| ("protocol", protocol)));
-    report(py, engine.object(), "Error on transport creation for incoming connection", &details)
+    report(
+        py,
+        engine.object(),
+        "Error on transport creation for incoming connection",
+        &details,
+    )
 }

@@ -15,13 +15,14 @@ use pyo3::types::PyString;
 
 use crate::engine::Engine;
 use crate::ffi::{
-    Args, Buffer, Builder, Class, ClassState, Guarded, Instance, Object, Outcome, Own, Raised, Ref, Slot, Thunk, Visit,
-    bytes, call, call_method, call_tuple, filled_bytes, object, raise, tuple, weak_reference,
+    Args, Buffer, Builder, Class, ClassState, Guarded, Instance, Object, Outcome, Own, Raised, Ref,
+    Slot, Thunk, Visit, bytes, call, call_method, call_tuple, filled_bytes, object, raise, tuple,
+    weak_reference,
 };
 use crate::future::Future;
+use crate::names;
 use crate::report::{ends_loop, os_error};
 use crate::watch::{cancel, ensure_no_transport};
-use crate::names;
 
 /// The most that is received through the buffer that the loop's reads share.
 const SHARED: usize = 256 * 1024;
@@ -68,13 +69,27 @@ impl Class for SocketWait {
     }
 
     fn traverse(&self, visit: &mut Visit<'_>) {
-        for slot in [&self.event_loop, &self.sock, &self.identity, &self.future, &self.method, &self.args] {
+        for slot in [
+            &self.event_loop,
+            &self.sock,
+            &self.identity,
+            &self.future,
+            &self.method,
+            &self.args,
+        ] {
             visit.slot(slot);
         }
     }
 
     fn clear(&self) {
-        for slot in [&self.event_loop, &self.sock, &self.identity, &self.future, &self.method, &self.args] {
+        for slot in [
+            &self.event_loop,
+            &self.sock,
+            &self.identity,
+            &self.future,
+            &self.method,
+            &self.args,
+        ] {
             slot.clear();
         }
     }
@@ -85,14 +100,22 @@ impl Class for SocketWait {
 /// # Errors
 /// When it cannot be made.
 pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    Builder::<SocketWait>::new(c"A socket operation that waits: its future is awaited, then it is released.")
-        .made_natively()
-        .getter(c"future", c"What it ends with.", |_, this| Ok(this.future.share_or_none()))
-        .plain(c"release", c"release($self)\n--\n\nStops waiting.", |py, this| {
+    Builder::<SocketWait>::new(
+        c"A socket operation that waits: its future is awaited, then it is released.",
+    )
+    .made_natively()
+    .getter(c"future", c"What it ends with.", |_, this| {
+        Ok(this.future.share_or_none())
+    })
+    .plain(
+        c"release",
+        c"release($self)\n--\n\nStops waiting.",
+        |py, this| {
             release(py, this);
             Ok(Ref::none())
-        })
-        .create(py, None)
+        },
+    )
+    .create(py, None)
 }
 
 /// Adds the tries to the loop's class.
@@ -114,8 +137,14 @@ pub(crate) fn methods(builder: Builder<Engine>) -> Builder<Engine> {
 }
 
 fn try_recv(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<Ref> {
-    let [sock, count] = args.positional() else { return Err(wrong_arguments()) };
-    let size = count.bind(py).extract::<usize>().ok().filter(|size| *size > 0);
+    let [sock, count] = args.positional() else {
+        return Err(wrong_arguments());
+    };
+    let size = count
+        .bind(py)
+        .extract::<usize>()
+        .ok()
+        .filter(|size| *size > 0);
     match size {
         Some(size) if is_plain(py, sock)? => {
             let wait = wait(py, this, sock, Deed::Receive(size), false)?;
@@ -127,9 +156,18 @@ fn try_recv(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<
 }
 
 fn try_recv_into(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<Ref> {
-    let [sock, memory] = args.positional() else { return Err(wrong_arguments()) };
+    let [sock, memory] = args.positional() else {
+        return Err(wrong_arguments());
+    };
     if !is_plain(py, sock)? {
-        return try_call(py, this, sock, pyo3::intern!(py, "recv_into"), &[memory], false);
+        return try_call(
+            py,
+            this,
+            sock,
+            pyo3::intern!(py, "recv_into"),
+            &[memory],
+            false,
+        );
     }
     let wait = wait(py, this, sock, Deed::ReceiveInto, false)?;
     drop(wait.memory.replace(Some(Buffer::to_write(py, memory)?)));
@@ -137,16 +175,29 @@ fn try_recv_into(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Out
 }
 
 fn try_sendall(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<Ref> {
-    let [sock, data] = args.positional() else { return Err(wrong_arguments()) };
+    let [sock, data] = args.positional() else {
+        return Err(wrong_arguments());
+    };
     check_ssl(py, sock)?;
     let wait = wait(py, this, sock, Deed::SendAll(Cell::new(0)), true)?;
     drop(wait.memory.replace(Some(Buffer::to_read(py, data)?)));
     begin(py, this, wait)
 }
 
-fn try_method(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>, is_writer: bool) -> Outcome<Ref> {
-    let [sock, method, rest @ ..] = args.positional() else { return Err(wrong_arguments()) };
-    let method = method.bind(py).to_owned().cast_into::<PyString>().map_err(PyErr::from)?;
+fn try_method(
+    py: Python<'_>,
+    this: &Instance<Engine>,
+    args: Args<'_>,
+    is_writer: bool,
+) -> Outcome<Ref> {
+    let [sock, method, rest @ ..] = args.positional() else {
+        return Err(wrong_arguments());
+    };
+    let method = method
+        .bind(py)
+        .to_owned()
+        .cast_into::<PyString>()
+        .map_err(PyErr::from)?;
     check_ssl(py, sock)?;
     try_call(py, this, sock, &method, rest, is_writer)
 }
@@ -187,14 +238,24 @@ fn check_ssl(py: Python<'_>, sock: &Object) -> Outcome<()> {
     Ok(())
 }
 
-fn wait(py: Python<'_>, this: &Instance<Engine>, sock: &Object, deed: Deed, is_writer: bool) -> Outcome<Own<SocketWait>> {
+fn wait(
+    py: Python<'_>,
+    this: &Instance<Engine>,
+    sock: &Object,
+    deed: Deed,
+    is_writer: bool,
+) -> Outcome<Own<SocketWait>> {
     if this.debug.get() {
-        let timeout = sock.bind(py).call_method0(pyo3::intern!(py, "gettimeout"))?;
+        let timeout = sock
+            .bind(py)
+            .call_method0(pyo3::intern!(py, "gettimeout"))?;
         if timeout.ne(0)? {
             return Err(PyValueError::new_err("the socket must be non-blocking").into());
         }
     }
-    let fd = call_method(py, sock, names::fileno(py), &[])?.bind(py).extract::<RawFd>()?;
+    let fd = call_method(py, sock, names::fileno(py), &[])?
+        .bind(py)
+        .extract::<RawFd>()?;
     let wait = SocketWait {
         event_loop: Slot::holding(this.object().share()),
         sock: Slot::holding(sock.share()),
@@ -218,13 +279,23 @@ fn begin(py: Python<'_>, this: &Instance<Engine>, wait: Own<SocketWait>) -> Outc
     }
     let runnable = Thunk::new(wait.own(), heard);
     if takes_over(py, this, &wait)? {
-        wait.future.set(call_method(py, this.object(), names::create_future(py), &[])?);
+        wait.future.set(call_method(
+            py,
+            this.object(),
+            names::create_future(py),
+            &[],
+        )?);
         drop(this.rewatch(py, wait.fd, wait.side(), runnable));
         return Ok(wait.erase());
     }
     let Ok(fd) = wait.fd.into_pyobject(py);
     ensure_no_transport(py, this, object(&fd))?;
-    wait.future.set(call_method(py, this.object(), names::create_future(py), &[])?);
+    wait.future.set(call_method(
+        py,
+        this.object(),
+        names::create_future(py),
+        &[],
+    )?);
     let former = this.watch(py, wait.fd, wait.side(), runnable)?;
     cancel(py, former)?;
     Ok(wait.erase())
@@ -233,21 +304,31 @@ fn begin(py: Python<'_>, this: &Instance<Engine>, wait: Own<SocketWait>) -> Outc
 /// Whether the descriptor is still watched for a wait of the same socket that is done.
 ///
 /// A socket is told from another that got the same number by its weak reference, which outlives no socket.
-fn takes_over(py: Python<'_>, this: &Instance<Engine>, wait: &Instance<SocketWait>) -> Outcome<bool> {
+fn takes_over(
+    py: Python<'_>,
+    this: &Instance<Engine>,
+    wait: &Instance<SocketWait>,
+) -> Outcome<bool> {
     let sock = wait.sock.share_or_none();
     if wait.is_writer || sock.class() != names::socket_class(py)?.as_ptr().cast() {
         return Ok(false);
     }
     let identity = weak_reference(py, &sock)?;
     let former = this.watcher(py, wait.fd, wait.side());
-    let former = former.as_ref().and_then(|former| Instance::<SocketWait>::of(former.object()));
+    let former = former
+        .as_ref()
+        .and_then(|former| Instance::<SocketWait>::of(former.object()));
     let same = former.is_some_and(|former| former.idle.get() && former.identity.holds(&identity));
     wait.identity.set(identity);
     Ok(same)
 }
 
 /// Tries once; nothing means that it would block.
-fn attempt(py: Python<'_>, engine: &Instance<Engine>, wait: &Instance<SocketWait>) -> Outcome<Option<Ref>> {
+fn attempt(
+    py: Python<'_>,
+    engine: &Instance<Engine>,
+    wait: &Instance<SocketWait>,
+) -> Outcome<Option<Ref>> {
     let fd = wait.fd;
     match &wait.deed {
         Deed::Receive(size) if *size <= SHARED => engine.with_buffer(py, SHARED, |buffer| {
@@ -256,13 +337,17 @@ fn attempt(py: Python<'_>, engine: &Instance<Engine>, wait: &Instance<SocketWait
                 Err(error) => blocked(py, &error),
             }
         }),
-        Deed::Receive(size) => match filled_bytes(py, *size, |memory| socket::recv_uninit(fd, memory))? {
-            Ok((data, _)) => Ok(Some(data)),
-            Err(error) => blocked(py, &error),
-        },
+        Deed::Receive(size) => {
+            match filled_bytes(py, *size, |memory| socket::recv_uninit(fd, memory))? {
+                Ok((data, _)) => Ok(Some(data)),
+                Err(error) => blocked(py, &error),
+            }
+        }
         Deed::ReceiveInto => {
             let received = wait.memory.lend(py, |memory| {
-                memory.as_ref().map_or(Ok(0), |memory| memory.write(|memory| socket::recv_uninit(fd, memory)))
+                memory.as_ref().map_or(Ok(0), |memory| {
+                    memory.write(|memory| socket::recv_uninit(fd, memory))
+                })
             });
             match received {
                 Ok(count) => {
@@ -280,13 +365,19 @@ fn attempt(py: Python<'_>, engine: &Instance<Engine>, wait: &Instance<SocketWait
     }
 }
 
-fn send_more(py: Python<'_>, wait: &Instance<SocketWait>, sent: &Cell<usize>) -> Outcome<Option<Ref>> {
+fn send_more(
+    py: Python<'_>,
+    wait: &Instance<SocketWait>,
+    sent: &Cell<usize>,
+) -> Outcome<Option<Ref>> {
     let taken = wait.memory.lend(py, |memory| {
         let send = |data: &[u8]| {
             let left = data.get(sent.get()..).unwrap_or_default();
             socket::send(wait.fd, left).map(|count| (count, count == left.len()))
         };
-        memory.as_ref().map_or(Ok((0, true)), |memory| memory.read(send))
+        memory
+            .as_ref()
+            .map_or(Ok((0, true)), |memory| memory.read(send))
     });
     match taken {
         Ok((_, true)) => Ok(Some(Ref::none())),
@@ -300,14 +391,22 @@ fn send_more(py: Python<'_>, wait: &Instance<SocketWait>, sent: &Cell<usize>) ->
 
 fn call_socket(py: Python<'_>, wait: &Instance<SocketWait>) -> Outcome<Option<Ref>> {
     // CPython: looks the method up each time.
-    let name = wait.method.share_or_none().bind(py).to_owned().cast_into::<PyString>().map_err(PyErr::from)?;
+    let name = wait
+        .method
+        .share_or_none()
+        .bind(py)
+        .to_owned()
+        .cast_into::<PyString>()
+        .map_err(PyErr::from)?;
     let method = crate::ffi::attribute(py, &wait.sock.share_or_none(), &name)?;
     match call_tuple(py, &method, &wait.args.share_or_none()) {
         Ok(answer) => Ok(Some(answer)),
         Err(raised) => {
             let exception = raised.take();
             let bound = exception.bind(py);
-            if bound.is_instance_of::<PyBlockingIOError>() || bound.is_instance_of::<PyInterruptedError>() {
+            if bound.is_instance_of::<PyBlockingIOError>()
+                || bound.is_instance_of::<PyInterruptedError>()
+            {
                 return Ok(None);
             }
             Err(raise(exception))
@@ -324,8 +423,12 @@ fn blocked(py: Python<'_>, error: &io::Error) -> Outcome<Option<Ref>> {
 
 /// The descriptor is ready.
 fn heard(py: Python<'_>, wait: Own<SocketWait>) -> Outcome<()> {
-    let Some(event_loop) = wait.event_loop.share() else { return Ok(()) };
-    let Some(engine) = Instance::<Engine>::of(&event_loop) else { return Ok(()) };
+    let Some(event_loop) = wait.event_loop.share() else {
+        return Ok(());
+    };
+    let Some(engine) = Instance::<Engine>::of(&event_loop) else {
+        return Ok(());
+    };
     let future = wait.future.share().filter(|_| !wait.idle.get());
     let Some(future) = future else {
         // Nobody has asked for more yet.
@@ -368,7 +471,9 @@ fn finish(py: Python<'_>, future: &Object, ending: Result<Ref, Ref>) -> Outcome<
         (Some(future), Ok(result)) => future.set_result(py, result),
         (Some(future), Err(exception)) => future.set_exception(py, &exception),
         (None, Ok(result)) => call_method(py, future, names::set_result(py), &[&result]).map(drop),
-        (None, Err(exception)) => call_method(py, future, names::set_exception(py), &[&exception]).map(drop),
+        (None, Err(exception)) => {
+            call_method(py, future, names::set_exception(py), &[&exception]).map(drop)
+        }
     }
 }
 
@@ -395,7 +500,11 @@ fn stop(py: Python<'_>, wait: &Instance<SocketWait>, engine: &Instance<Engine>) 
 
 impl SocketWait {
     fn side(&self) -> Side {
-        if self.is_writer { Side::Writer } else { Side::Reader }
+        if self.is_writer {
+            Side::Writer
+        } else {
+            Side::Reader
+        }
     }
 
     /// Lets go of what only the deed needed.

@@ -11,7 +11,10 @@ use pyo3::prelude::*;
 use pyo3::types::PyInt;
 
 use crate::engine::Engine;
-use crate::ffi::{Args, Builder, Instance, Object, Outcome, Own, Parameters, Raised, Ref, attribute_if_any, call_method, is_true, object};
+use crate::ffi::{
+    Args, Builder, Instance, Object, Outcome, Own, Parameters, Raised, Ref, attribute_if_any,
+    call_method, is_true, object,
+};
 use crate::handle::{self, Handle};
 use crate::names;
 use crate::runnable::Runnable;
@@ -77,7 +80,12 @@ fn unchecked_methods(builder: Builder<Engine>) -> Builder<Engine> {
         )
 }
 
-fn add_checked(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>, side: Side) -> Outcome<Ref> {
+fn add_checked(
+    py: Python<'_>,
+    this: &Instance<Engine>,
+    args: Args<'_>,
+    side: Side,
+) -> Outcome<Ref> {
     if let Some(fd) = args.positional().first() {
         ensure_no_transport(py, this, fd)?;
     }
@@ -85,19 +93,33 @@ fn add_checked(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>, side: Si
     Ok(Ref::none())
 }
 
-fn remove_checked(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>, side: Side) -> Outcome<Ref> {
+fn remove_checked(
+    py: Python<'_>,
+    this: &Instance<Engine>,
+    args: Args<'_>,
+    side: Side,
+) -> Outcome<Ref> {
     let function = match side {
         Side::Reader => "remove_reader",
         Side::Writer => "remove_writer",
     };
-    let parameters = Parameters { function, names: [names::fd(py)], positional: 1, required: 1 };
-    let [Some(fd)] = args.parse(&parameters)? else { return Ok(Ref::none()) };
+    let parameters = Parameters {
+        function,
+        names: [names::fd(py)],
+        positional: 1,
+        required: 1,
+    };
+    let [Some(fd)] = args.parse(&parameters)? else {
+        return Ok(Ref::none());
+    };
     ensure_no_transport(py, this, fd)?;
     remove(py, this, fd, side)
 }
 
 fn add(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>, side: Side) -> Outcome<Ref> {
-    let [fd, callback, rest @ ..] = args.positional() else { return Err(missing(side, args.positional().len())) };
+    let [fd, callback, rest @ ..] = args.positional() else {
+        return Err(missing(side, args.positional().len()));
+    };
     this.check_closed()?;
     // CPython: takes a context from 3.15 on.
     let context = args.keyword(names::context(py));
@@ -146,7 +168,11 @@ fn number(py: Python<'_>, file: &Object) -> Outcome<RawFd> {
     if file.is_instance_of::<PyInt>() {
         return Ok(file.extract()?);
     }
-    let asked = || file.call_method0(names::fileno(py))?.call_method0(pyo3::intern!(py, "__int__"))?.extract::<RawFd>();
+    let asked = || {
+        file.call_method0(names::fileno(py))?
+            .call_method0(pyo3::intern!(py, "__int__"))?
+            .extract::<RawFd>()
+    };
     asked().map_err(|error| {
         let known = error.is_instance_of::<PyAttributeError>(py)
             || error.is_instance_of::<PyTypeError>(py)
@@ -154,7 +180,9 @@ fn number(py: Python<'_>, file: &Object) -> Outcome<RawFd> {
         if !known {
             return error.into();
         }
-        let text = file.repr().map_or_else(|_| "<unprintable>".to_owned(), |text| text.to_string());
+        let text = file
+            .repr()
+            .map_or_else(|_| "<unprintable>".to_owned(), |text| text.to_string());
         PyValueError::new_err(format!("Invalid file object: {text}")).into()
     })
 }
@@ -163,19 +191,31 @@ fn number(py: Python<'_>, file: &Object) -> Outcome<RawFd> {
 ///
 /// # Errors
 /// `RuntimeError` with CPython's words, `ValueError` for what is no descriptor.
-pub(crate) fn ensure_no_transport(py: Python<'_>, this: &Instance<Engine>, file: &Object) -> Outcome<()> {
+pub(crate) fn ensure_no_transport(
+    py: Python<'_>,
+    this: &Instance<Engine>,
+    file: &Object,
+) -> Outcome<()> {
     let fd = number(py, file)?;
-    let Some(transports) = attribute_if_any(py, this.object(), names::transports(py))? else { return Ok(()) };
+    let Some(transports) = attribute_if_any(py, this.object(), names::transports(py))? else {
+        return Ok(());
+    };
     let Ok(fd) = fd.into_pyobject(py);
     let transport = call_method(py, &transports, names::get(py), &[object(&fd)])?;
     if transport.is_none() || !is_true(py, &transport)? {
         return Ok(());
     }
-    if is_true(py, &*call_method(py, &transport, names::is_closing(py), &[])?)? {
+    if is_true(
+        py,
+        &*call_method(py, &transport, names::is_closing(py), &[])?,
+    )? {
         return Ok(());
     }
     let (file, transport) = (file.bind(py).repr()?, transport.bind(py).repr()?);
-    Err(PyRuntimeError::new_err(format!("File descriptor {file} is used by transport {transport}")).into())
+    Err(PyRuntimeError::new_err(format!(
+        "File descriptor {file} is used by transport {transport}"
+    ))
+    .into())
 }
 
 #[cold]

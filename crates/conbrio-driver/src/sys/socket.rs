@@ -15,14 +15,28 @@ const QUIETLY: libc::c_int = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
 #[inline]
 pub fn recv(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
     // SAFETY: `buffer` is writable for its length.
-    count(unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_DONTWAIT) })
+    count(unsafe {
+        libc::recv(
+            fd,
+            buffer.as_mut_ptr().cast(),
+            buffer.len(),
+            libc::MSG_DONTWAIT,
+        )
+    })
 }
 
 /// Receives, without waiting, into memory that was never written; the first bytes, as many as returned, then are.
 #[inline]
 pub fn recv_uninit(fd: RawFd, buffer: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
     // SAFETY: `buffer` is writable for its length, and the kernel reads none of it.
-    count(unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_DONTWAIT) })
+    count(unsafe {
+        libc::recv(
+            fd,
+            buffer.as_mut_ptr().cast(),
+            buffer.len(),
+            libc::MSG_DONTWAIT,
+        )
+    })
 }
 
 /// Receives one datagram into `buffer` and its sender into `sender`.
@@ -228,7 +242,9 @@ mod tests {
         assert_eq!(accepted_from.as_bytes(), local.as_bytes());
         assert_eq!(remote.as_bytes(), local.as_bytes());
         assert_eq!(
-            peer_address(listener.as_raw_fd(), remote).unwrap_err().kind(),
+            peer_address(listener.as_raw_fd(), remote)
+                .unwrap_err()
+                .kind(),
             io::ErrorKind::NotConnected
         );
     }

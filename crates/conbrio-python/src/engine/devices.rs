@@ -42,8 +42,14 @@ impl Devices {
         };
         let wake = Wake::new().map_err(|error| failed(&error))?;
         let driver = AnyDriver::choose(driver).map_err(|error| failed(&error))?;
-        driver.arm(wake.read_fd(), Token::WAKE, Interest::READ).map_err(|error| failed(&error))?;
-        Ok(Self { driver, wake, generation: GENERATION.load(Ordering::Relaxed) })
+        driver
+            .arm(wake.read_fd(), Token::WAKE, Interest::READ)
+            .map_err(|error| failed(&error))?;
+        Ok(Self {
+            driver,
+            wake,
+            generation: GENERATION.load(Ordering::Relaxed),
+        })
     }
 
     /// The driver's name.

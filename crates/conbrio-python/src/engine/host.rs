@@ -62,7 +62,11 @@ impl Host for Running<'_, '_> {
 
     #[inline]
     fn run(&self, runnable: Runnable) -> Outcome<()> {
-        if self.engine.debug.get() { self.run_watched(runnable) } else { runnable.run(self.py) }
+        if self.engine.debug.get() {
+            self.run_watched(runnable)
+        } else {
+            runnable.run(self.py)
+        }
     }
 
     fn flush(&self) -> Outcome<()> {
@@ -95,13 +99,22 @@ impl Running<'_, '_> {
     }
 
     /// Waits without the interpreter's lock.
-    fn sleep(&self, devices: &Arc<Devices>, events: &mut Events, timeout: Timeout) -> Outcome<std::io::Result<()>> {
+    fn sleep(
+        &self,
+        devices: &Arc<Devices>,
+        events: &mut Events,
+        timeout: Timeout,
+    ) -> Outcome<std::io::Result<()>> {
         self.engine.hear_signals(self.py, devices)?;
         let inbox = &self.engine.inbox;
         inbox.enter_sleep();
         // Python has run since the turn found nothing to do (a signal's handler, a clock of somebody's own), and other
         // threads have found nobody asleep.
-        let timeout = if self.works(|works| works.is_idle()) { timeout } else { Timeout::Now };
+        let timeout = if self.works(|works| works.is_idle()) {
+            timeout
+        } else {
+            Timeout::Now
+        };
         let waited = self.py.detach(|| devices.driver.wait(events, timeout));
         inbox.leave_sleep();
         Ok(waited)
@@ -133,7 +146,10 @@ impl Running<'_, '_> {
                         continue;
                     }
                     // CPython: the reader of a descriptor comes before its writer.
-                    let sides = [(event.readable, Side::Reader), (event.writable, Side::Writer)];
+                    let sides = [
+                        (event.readable, Side::Reader),
+                        (event.writable, Side::Writer),
+                    ];
                     for (_, side) in sides.into_iter().filter(|(reported, _)| *reported) {
                         if let Some(runnable) = sources.find(event.token, side) {
                             works.ready.push(runnable.share());
@@ -142,7 +158,11 @@ impl Running<'_, '_> {
                 }
             });
         });
-        if woken { self.hear_wake(devices) } else { Ok(()) }
+        if woken {
+            self.hear_wake(devices)
+        } else {
+            Ok(())
+        }
     }
 
     /// Empties the wake: bytes other than zero are signals.
@@ -151,7 +171,12 @@ impl Running<'_, '_> {
         devices.wake.drain(&mut |byte| signals.push(byte));
         for signal in signals.into_iter().filter(|byte| *byte != 0) {
             let Ok(number) = i32::from(signal).into_pyobject(self.py);
-            call_method(self.py, self.engine.object(), names::handle_signal(self.py), &[object(&number)])?;
+            call_method(
+                self.py,
+                self.engine.object(),
+                names::handle_signal(self.py),
+                &[object(&number)],
+            )?;
         }
         Ok(())
     }
@@ -178,10 +203,14 @@ fn report_slow(py: Python<'_>, object: &Object, seconds: f64) -> Outcome<()> {
     let logger = names::asyncio_logger(py)?;
     let bound = object.bind(py);
     let text = if bound.hasattr("_callback")? {
-        call(py, names::format_handle(py)?, &[object])?.bind(py).to_string()
+        call(py, names::format_handle(py)?, &[object])?
+            .bind(py)
+            .to_string()
     } else {
         bound.repr()?.to_string()
     };
-    logger.bind(py).call_method1("warning", ("Executing %s took %.3f seconds", text, seconds))?;
+    logger
+        .bind(py)
+        .call_method1("warning", ("Executing %s took %.3f seconds", text, seconds))?;
     Ok(())
 }

@@ -20,7 +20,8 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use crate::ffi::{
-    Class, ClassState, CurrentTask, Guarded, Instance, Object, Outcome, Raised, Ref, Slot, Visit, thread_ident,
+    Class, ClassState, CurrentTask, Guarded, Instance, Object, Outcome, Raised, Ref, Slot, Visit,
+    thread_ident,
 };
 use crate::report::os_error;
 use crate::runnable::Runnable;
@@ -86,13 +87,25 @@ impl Class for Engine {
         visit.slot(&self.task_factory);
         visit.slot(&self.current_handle);
         self.works.inspect(|works| {
-            works.ready.iter().for_each(|runnable| visit.reference(runnable.reference()));
-            works.timers.iter().for_each(|runnable| visit.reference(runnable.reference()));
+            works
+                .ready
+                .iter()
+                .for_each(|runnable| visit.reference(runnable.reference()));
+            works
+                .timers
+                .iter()
+                .for_each(|runnable| visit.reference(runnable.reference()));
         });
         self.sources.inspect(|sources| {
-            sources.iter().for_each(|(_, _, runnable)| visit.reference(runnable.reference()));
+            sources
+                .iter()
+                .for_each(|(_, _, runnable)| visit.reference(runnable.reference()));
         });
-        self.flushes.inspect(|flushes| flushes.iter().for_each(|runnable| visit.reference(runnable.reference())));
+        self.flushes.inspect(|flushes| {
+            flushes
+                .iter()
+                .for_each(|runnable| visit.reference(runnable.reference()))
+        });
     }
 
     fn clear(&self) {
@@ -145,7 +158,11 @@ impl Engine {
     /// `RuntimeError`.
     #[inline]
     pub(crate) fn check_closed(&self) -> Outcome<()> {
-        if self.closed.get() { Err(closed()) } else { Ok(()) }
+        if self.closed.get() {
+            Err(closed())
+        } else {
+            Ok(())
+        }
     }
 
     /// In debug mode, refuses calls from another thread than the loop's.
@@ -185,14 +202,21 @@ impl Engine {
     /// Runs `runnable` when `deadline` (seconds of the loop's clock) has come.
     #[inline]
     pub(crate) fn push_timer(&self, py: Python<'_>, deadline: f64, runnable: Runnable) -> Key {
-        self.works.lend(py, |works| works.timers.push(deadline, runnable))
+        self.works
+            .lend(py, |works| works.timers.push(deadline, runnable))
     }
 
     /// Shows the collector what the loop keeps, at the end of a run: nothing reaches the loop now but its owner.
     pub(crate) fn show_kept(&self) {
         self.works.inspect(|works| {
-            works.ready.iter().for_each(|runnable| runnable.object().show());
-            works.timers.iter().for_each(|runnable| runnable.object().show());
+            works
+                .ready
+                .iter()
+                .for_each(|runnable| runnable.object().show());
+            works
+                .timers
+                .iter()
+                .for_each(|runnable| runnable.object().show());
         });
     }
 
@@ -221,17 +245,32 @@ impl Engine {
     }
 
     /// Lends the buffer that reads share.
-    pub(crate) fn with_buffer<R>(&self, py: Python<'_>, size: usize, user: impl FnOnce(&mut [u8]) -> R) -> R {
-        self.buffer.lend(py, |buffer| user(buffer.get_or_insert_with(|| vec![0; size].into_boxed_slice())))
+    pub(crate) fn with_buffer<R>(
+        &self,
+        py: Python<'_>,
+        size: usize,
+        user: impl FnOnce(&mut [u8]) -> R,
+    ) -> R {
+        self.buffer.lend(py, |buffer| {
+            user(buffer.get_or_insert_with(|| vec![0; size].into_boxed_slice()))
+        })
     }
 
     /// Lets `runnable` hear `side` of `fd`; returns who heard it before.
     ///
     /// # Errors
     /// `OSError` when the system cannot watch the descriptor; nothing has changed then.
-    pub(crate) fn watch(&self, py: Python<'_>, fd: RawFd, side: Side, runnable: Runnable) -> Outcome<Option<Runnable>> {
+    pub(crate) fn watch(
+        &self,
+        py: Python<'_>,
+        fd: RawFd,
+        side: Side,
+        runnable: Runnable,
+    ) -> Outcome<Option<Runnable>> {
         let devices = self.devices(py)?;
-        let change = self.sources.lend(py, |sources| sources.set(fd, side, runnable));
+        let change = self
+            .sources
+            .lend(py, |sources| sources.set(fd, side, runnable));
         if let Some(refusal) = devices.driver.arm(fd, change.token, change.interest).err() {
             let (gone, interest) = self.sources.lend(py, |sources| match change.old {
                 Some(old) => {
@@ -249,8 +288,16 @@ impl Engine {
     }
 
     /// Lets `runnable` hear `side` of `fd` in place of somebody who does, so that the system need not be told.
-    pub(crate) fn rewatch(&self, py: Python<'_>, fd: RawFd, side: Side, runnable: Runnable) -> Option<Runnable> {
-        self.sources.lend(py, |sources| sources.set(fd, side, runnable)).old
+    pub(crate) fn rewatch(
+        &self,
+        py: Python<'_>,
+        fd: RawFd,
+        side: Side,
+        runnable: Runnable,
+    ) -> Option<Runnable> {
+        self.sources
+            .lend(py, |sources| sources.set(fd, side, runnable))
+            .old
     }
 
     /// Stops hearing `side` of `fd`; returns who heard it.
@@ -260,10 +307,14 @@ impl Engine {
             let (gone, interest) = sources.unset(fd, side);
             (gone, interest, token)
         });
-        if gone.is_some() && let Some(devices) = self.devices.lend(py, |devices| devices.clone()) {
+        if gone.is_some()
+            && let Some(devices) = self.devices.lend(py, |devices| devices.clone())
+        {
             // A descriptor that was closed first is no longer watched by the system: that is not an error.
             let _ = match token {
-                Some(token) if interest != Interest::EMPTY => devices.driver.arm(fd, token, interest),
+                Some(token) if interest != Interest::EMPTY => {
+                    devices.driver.arm(fd, token, interest)
+                }
                 _ => devices.driver.disarm(fd),
             };
             self.note_watching(py);
@@ -273,13 +324,16 @@ impl Engine {
 
     /// Who hears `side` of `fd`.
     pub(crate) fn watcher(&self, py: Python<'_>, fd: RawFd, side: Side) -> Option<Runnable> {
-        self.sources.lend(py, |sources| sources.get(fd, side).map(Runnable::share))
+        self.sources
+            .lend(py, |sources| sources.get(fd, side).map(Runnable::share))
     }
 
     /// Tells the turn whether there is anything to ask the driver about.
     pub(crate) fn note_watching(&self, py: Python<'_>) {
         let watched = self.sources.lend(py, |sources| !sources.is_empty());
-        self.works.lend(py, |works| works.watching = watched || self.signals.get() > 0);
+        self.works.lend(py, |works| {
+            works.watching = watched || self.signals.get() > 0
+        });
     }
 
     /// The driver and the wake, made when first asked for.
@@ -293,7 +347,8 @@ impl Engine {
             return Ok(devices);
         }
         let made = Arc::new(Devices::new(py, self.driver.as_deref())?);
-        self.devices.lend(py, |devices| *devices = Some(Arc::clone(&made)));
+        self.devices
+            .lend(py, |devices| *devices = Some(Arc::clone(&made)));
         Ok(made)
     }
 

@@ -33,7 +33,9 @@ impl Engine {
     /// Gives the descriptor back at the end of a run, unless a signal handler needs ours.
     pub(crate) fn leave_signals(&self, py: Python<'_>) {
         self.hears_signals.set(false);
-        let Some(former) = self.former_wakeup.take() else { return };
+        let Some(former) = self.former_wakeup.take() else {
+            return;
+        };
         let found = set_wakeup_fd(py, former);
         if Some(found) != self.wakeup(py) || self.signals.get() > 0 {
             set_wakeup_fd(py, found);
@@ -53,7 +55,9 @@ impl Engine {
 
     /// Our descriptor, if there is one.
     fn wakeup(&self, py: Python<'_>) -> Option<RawFd> {
-        self.devices.lend(py, |devices| devices.as_ref().map(|devices| devices.wake.write_fd()))
+        self.devices.lend(py, |devices| {
+            devices.as_ref().map(|devices| devices.wake.write_fd())
+        })
     }
 }
 
@@ -73,6 +77,16 @@ fn set_wakeup_fd(py: Python<'_>, fd: RawFd) -> RawFd {
 
 /// Whether this is the thread that Python runs signal handlers in.
 fn is_main_thread(py: Python<'_>) -> bool {
-    let ident = || names::main_thread(py).ok()?.bind(py).call0().ok()?.getattr("ident").ok()?.extract::<u64>().ok();
+    let ident = || {
+        names::main_thread(py)
+            .ok()?
+            .bind(py)
+            .call0()
+            .ok()?
+            .getattr("ident")
+            .ok()?
+            .extract::<u64>()
+            .ok()
+    };
     ident() == Some(thread_ident())
 }

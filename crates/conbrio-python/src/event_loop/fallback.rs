@@ -25,7 +25,10 @@ pub(crate) fn is_on() -> bool {
 
 /// What `BaseEventLoop.create_future` does.
 pub(super) fn create_future(py: Python<'_>, this: &Instance<Engine>) -> Outcome<Ref> {
-    Ok(names::base_event_loop(py)?.bind(py).call_method1("create_future", (this.object().bind(py),))?.into())
+    Ok(names::base_event_loop(py)?
+        .bind(py)
+        .call_method1("create_future", (this.object().bind(py),))?
+        .into())
 }
 
 /// What the running version's `BaseEventLoop.create_task` does, its way with task factories included.
@@ -35,7 +38,15 @@ pub(super) fn create_task(py: Python<'_>, this: &Instance<Engine>, args: Args<'_
         keywords.set_item(name.bind(py), value.bind(py))?;
     }
     let mut all = vec![this.object().bind(py).to_owned()];
-    all.extend(args.positional().iter().map(|value| value.bind(py).to_owned()));
-    let create = names::base_event_loop(py)?.bind(py).getattr("create_task")?;
-    Ok(create.call(pyo3::types::PyTuple::new(py, all)?, Some(&keywords))?.into())
+    all.extend(
+        args.positional()
+            .iter()
+            .map(|value| value.bind(py).to_owned()),
+    );
+    let create = names::base_event_loop(py)?
+        .bind(py)
+        .getattr("create_task")?;
+    Ok(create
+        .call(pyo3::types::PyTuple::new(py, all)?, Some(&keywords))?
+        .into())
 }

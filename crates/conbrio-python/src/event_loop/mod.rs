@@ -20,22 +20,39 @@ pub(crate) use run::stop_when_done;
 /// # Errors
 /// When it cannot be made.
 pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let builder = Builder::<Engine>::new(c"EventLoop(driver=None)\n--\n\nThe native half of conbrio.Loop.");
+    let builder =
+        Builder::<Engine>::new(c"EventLoop(driver=None)\n--\n\nThe native half of conbrio.Loop.");
     let builder = run::methods(schedule::methods(builder.subclassable().new_with(new)));
-    let builder = crate::sock::methods(crate::watch::methods(state_methods(builder))).attribute_set(shape::attribute_set);
+    let builder = crate::sock::methods(crate::watch::methods(state_methods(builder)))
+        .attribute_set(shape::attribute_set);
     properties(builder).create(py, None)
 }
 
 /// `EventLoop(driver=None)`.
 fn new(py: Python<'_>, args: &Object, keywords: Option<&Object>) -> Outcome<Engine> {
-    let args = args.bind(py).to_owned().cast_into::<PyTuple>().map_err(PyErr::from)?;
+    let args = args
+        .bind(py)
+        .to_owned()
+        .cast_into::<PyTuple>()
+        .map_err(PyErr::from)?;
     let named = match keywords {
-        Some(keywords) => keywords.bind(py).to_owned().cast_into::<PyDict>().map_err(PyErr::from)?.get_item("driver")?,
+        Some(keywords) => keywords
+            .bind(py)
+            .to_owned()
+            .cast_into::<PyDict>()
+            .map_err(PyErr::from)?
+            .get_item("driver")?,
         None => None,
     };
     let driver = named.or_else(|| args.get_item(0).ok());
-    let driver = driver.filter(|driver| !driver.is_none()).map(|driver| driver.extract::<String>()).transpose()?;
-    if let Some(name) = driver.as_deref().filter(|name| !["epoll", "poll"].contains(name)) {
+    let driver = driver
+        .filter(|driver| !driver.is_none())
+        .map(|driver| driver.extract::<String>())
+        .transpose()?;
+    if let Some(name) = driver
+        .as_deref()
+        .filter(|name| !["epoll", "poll"].contains(name))
+    {
         let text = format!("no driver is called {name:?}: there are 'epoll' and 'poll'");
         return Err(pyo3::exceptions::PyValueError::new_err(text).into());
     }
@@ -83,7 +100,13 @@ fn state_methods(builder: Builder<Engine>) -> Builder<Engine> {
 /// `EVENT_READ` (1) and `EVENT_WRITE` (2) of `selectors`, for who looks at what is watched.
 fn watched(py: Python<'_>, this: &Instance<Engine>, fd: &Object) -> Outcome<Ref> {
     let fd = fd.bind(py).extract::<i32>()?;
-    let hears = |side, event: u8| if this.watcher(py, fd, side).is_some() { event } else { 0 };
+    let hears = |side, event: u8| {
+        if this.watcher(py, fd, side).is_some() {
+            event
+        } else {
+            0
+        }
+    };
     let Ok(events) = (hears(Side::Reader, 1) | hears(Side::Writer, 2)).into_pyobject(py);
     Ok(object(&events).share())
 }
@@ -94,7 +117,10 @@ fn set_task_factory(_: Python<'_>, this: &Instance<Engine>, factory: &Object) ->
     } else if crate::ffi::is_callable(factory) {
         this.task_factory.set(factory.share());
     } else {
-        return Err(pyo3::exceptions::PyTypeError::new_err("task factory must be a callable or None").into());
+        return Err(pyo3::exceptions::PyTypeError::new_err(
+            "task factory must be a callable or None",
+        )
+        .into());
     }
     Ok(Ref::none())
 }
@@ -106,7 +132,8 @@ fn properties(builder: Builder<Engine>) -> Builder<Engine> {
             c"Whether debug mode is on.",
             |_, this| Ok(Ref::boolean(this.debug.get())),
             |py, this, value| {
-                this.debug.set(value.map_or(Ok(false), |value| is_true(py, value))?);
+                this.debug
+                    .set(value.map_or(Ok(false), |value| is_true(py, value))?);
                 Ok(())
             },
         )
@@ -115,7 +142,8 @@ fn properties(builder: Builder<Engine>) -> Builder<Engine> {
             c"Whether the loop is closed.",
             |_, this| Ok(Ref::boolean(this.closed.get())),
             |py, this, value| {
-                this.closed.set(value.map_or(Ok(false), |value| is_true(py, value))?);
+                this.closed
+                    .set(value.map_or(Ok(false), |value| is_true(py, value))?);
                 Ok(())
             },
         )
@@ -137,7 +165,12 @@ fn properties(builder: Builder<Engine>) -> Builder<Engine> {
         .property(
             c"slow_callback_duration",
             c"How long a callback may take in debug mode before it is logged, in seconds.",
-            |py, this| Ok(this.slow_object.share().map_or_else(|| float(py, this.slow_callback.get()), Ok)?),
+            |py, this| {
+                Ok(this
+                    .slow_object
+                    .share()
+                    .map_or_else(|| float(py, this.slow_callback.get()), Ok)?)
+            },
             |py, this, value| {
                 let value = value.unwrap_or(&Ref::none()).share();
                 this.slow_callback.set(as_float(py, &value)?);
@@ -145,27 +178,43 @@ fn properties(builder: Builder<Engine>) -> Builder<Engine> {
                 Ok(())
             },
         )
-        .getter(c"_thread_id", c"The thread that runs the loop, or None.", |py, this| match this.thread.get() {
-            0 => Ok(Ref::none()),
-            thread => {
-                let Ok(ident) = thread.into_pyobject(py);
-                Ok(object(&ident).share())
-            }
-        })
-        .getter(c"_current_handle", c"What runs now, in debug mode.", |_, this| {
-            let current = this.current_handle.share();
-            Ok(current.filter(|current| Instance::<crate::handle::Handle>::of(current).is_some()).unwrap_or_else(Ref::none))
-        })
-        .getter(c"_clock_resolution", c"How fine the clock is, in seconds.", |py, _| {
-            float(py, conbrio_core::turn::CLOCK_RESOLUTION)
-        })
-        .getter(c"_wake_fd", c"The descriptor that signal numbers are written to.", |py, this| {
-            this.signals.set(1);
-            let devices = this.devices(py)?;
-            this.note_watching(py);
-            let Ok(fd) = devices.wake.write_fd().into_pyobject(py);
-            Ok(object(&fd).share())
-        })
+        .getter(
+            c"_thread_id",
+            c"The thread that runs the loop, or None.",
+            |py, this| match this.thread.get() {
+                0 => Ok(Ref::none()),
+                thread => {
+                    let Ok(ident) = thread.into_pyobject(py);
+                    Ok(object(&ident).share())
+                }
+            },
+        )
+        .getter(
+            c"_current_handle",
+            c"What runs now, in debug mode.",
+            |_, this| {
+                let current = this.current_handle.share();
+                Ok(current
+                    .filter(|current| Instance::<crate::handle::Handle>::of(current).is_some())
+                    .unwrap_or_else(Ref::none))
+            },
+        )
+        .getter(
+            c"_clock_resolution",
+            c"How fine the clock is, in seconds.",
+            |py, _| float(py, conbrio_core::turn::CLOCK_RESOLUTION),
+        )
+        .getter(
+            c"_wake_fd",
+            c"The descriptor that signal numbers are written to.",
+            |py, this| {
+                this.signals.set(1);
+                let devices = this.devices(py)?;
+                this.note_watching(py);
+                let Ok(fd) = devices.wake.write_fd().into_pyobject(py);
+                Ok(object(&fd).share())
+            },
+        )
         .getter(c"_driver", c"The driver's name.", |py, this| {
             let name = this.devices(py)?.name();
             Ok(object(&pyo3::types::PyString::new(py, name)).share())

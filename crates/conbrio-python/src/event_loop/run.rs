@@ -7,7 +7,8 @@ use pyo3::prelude::*;
 use super::shape;
 use crate::engine::{Engine, Running};
 use crate::ffi::{
-    Builder, Instance, Object, Outcome, Ref, attribute, call, call_keyword, call_method, is_true, object, raise, thread_ident,
+    Builder, Instance, Object, Outcome, Ref, attribute, call, call_keyword, call_method, is_true,
+    object, raise, thread_ident,
 };
 use crate::names;
 use crate::report::ends_loop;
@@ -36,7 +37,10 @@ fn check_running(py: Python<'_>, this: &Instance<Engine>) -> Outcome<()> {
         return Err(PyRuntimeError::new_err("This event loop is already running").into());
     }
     if !call(py, names::get_running_loop(py)?, &[])?.is_none() {
-        return Err(PyRuntimeError::new_err("Cannot run the event loop while another loop is running").into());
+        return Err(PyRuntimeError::new_err(
+            "Cannot run the event loop while another loop is running",
+        )
+        .into());
     }
     Ok(())
 }
@@ -75,7 +79,9 @@ impl Visit {
         this.show_kept();
         call(py, names::set_running_loop(py)?, &[&Ref::none()])?;
         if self.debug {
-            this.object().bind(py).call_method1("_set_coroutine_origin_tracking", (false,))?;
+            this.object()
+                .bind(py)
+                .call_method1("_set_coroutine_origin_tracking", (false,))?;
         }
         crate::ffi::call_tuple(py, names::set_asyncgen_hooks(py)?, &self.hooks)?;
         Ok(())
@@ -109,12 +115,20 @@ fn run_forever(py: Python<'_>, this: &Instance<Engine>) -> Outcome<Ref> {
 fn run_until_complete(py: Python<'_>, this: &Instance<Engine>, awaitable: &Object) -> Outcome<Ref> {
     this.check_closed()?;
     check_running(py, this)?;
-    let is_future = crate::ffi::attribute_if_any(py, awaitable, names::asyncio_future_blocking(py))?;
+    let is_future =
+        crate::ffi::attribute_if_any(py, awaitable, names::asyncio_future_blocking(py))?;
     let is_new = is_future.is_none_or(|blocking| blocking.is_none());
-    let future = call_keyword(py, names::ensure_future(py)?, &[awaitable], (names::event_loop(py), this.object()))?;
+    let future = call_keyword(
+        py,
+        names::ensure_future(py)?,
+        &[awaitable],
+        (names::event_loop(py), this.object()),
+    )?;
     if is_new {
         // An exception is raised here if the run ends early: nobody needs to hear of it again.
-        future.bind(py).setattr(names::log_destroy_pending(py), false)?;
+        future
+            .bind(py)
+            .setattr(names::log_destroy_pending(py), false)?;
     }
     let stop = names::stop_when_done(py)?;
     call_method(py, &future, names::add_done_callback(py), &[stop])?;
@@ -122,7 +136,10 @@ fn run_until_complete(py: Python<'_>, this: &Instance<Engine>, awaitable: &Objec
     let ran = ran.map_err(|raised| raised.take());
     call_method(py, &future, names::remove_done_callback(py), &[stop])?;
     if let Err(exception) = ran {
-        if is_new && is_done(py, &future)? && !is_true(py, &*call_method(py, &future, names::cancelled(py), &[])?)? {
+        if is_new
+            && is_done(py, &future)?
+            && !is_true(py, &*call_method(py, &future, names::cancelled(py), &[])?)?
+        {
             call_method(py, &future, names::exception(py), &[])?;
         }
         return Err(raise(exception));

@@ -5,7 +5,10 @@ use pyo3::prelude::*;
 
 use super::{fallback, shape};
 use crate::engine::Engine;
-use crate::ffi::{Args, Builder, Instance, Object, Outcome, Parameters, Raised, Ref, as_float, float, is_true, object};
+use crate::ffi::{
+    Args, Builder, Instance, Object, Outcome, Parameters, Raised, Ref, as_float, float, is_true,
+    object,
+};
 use crate::handle::{self, call_at};
 use crate::task::{self, Making};
 use crate::{future, names};
@@ -63,9 +66,15 @@ fn context<'a>(py: Python<'_>, function: &str, args: &Args<'a>) -> Outcome<Optio
         return Ok(None);
     }
     let context = args.keyword(names::context(py));
-    match args.keywords().find(|(key, _)| !key.bind(py).eq(names::context(py)).unwrap_or(false)) {
+    match args
+        .keywords()
+        .find(|(key, _)| !key.bind(py).eq(names::context(py)).unwrap_or(false))
+    {
         Some((key, _)) => {
-            let text = format!("{function}() got an unexpected keyword argument '{}'", key.bind(py).to_string());
+            let text = format!(
+                "{function}() got an unexpected keyword argument '{}'",
+                key.bind(py).to_string()
+            );
             Err(PyTypeError::new_err(text).into())
         }
         None => Ok(context),
@@ -74,22 +83,35 @@ fn context<'a>(py: Python<'_>, function: &str, args: &Args<'a>) -> Outcome<Optio
 
 #[cold]
 fn missing(function: &str, what: &str) -> Raised {
-    PyTypeError::new_err(format!("{function}() missing 1 required positional argument: '{what}'")).into()
+    PyTypeError::new_err(format!(
+        "{function}() missing 1 required positional argument: '{what}'"
+    ))
+    .into()
 }
 
 /// What debug mode checks: the thread and the callback.
 #[cold]
-fn check(py: Python<'_>, this: &Instance<Engine>, callback: &Object, function: &str, any_thread: bool) -> Outcome<()> {
+fn check(
+    py: Python<'_>,
+    this: &Instance<Engine>,
+    callback: &Object,
+    function: &str,
+    any_thread: bool,
+) -> Outcome<()> {
     if !any_thread {
         this.check_thread()?;
     }
-    this.object().bind(py).call_method1("_check_callback", (callback.bind(py), function))?;
+    this.object()
+        .bind(py)
+        .call_method1("_check_callback", (callback.bind(py), function))?;
     Ok(())
 }
 
 fn call_soon(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<Ref> {
     let context = context(py, "call_soon", &args)?;
-    let [callback, rest @ ..] = args.positional() else { return Err(missing("call_soon", "callback")) };
+    let [callback, rest @ ..] = args.positional() else {
+        return Err(missing("call_soon", "callback"));
+    };
     this.check_closed()?;
     if this.debug.get() {
         check(py, this, callback, "call_soon", false)?;
@@ -99,7 +121,9 @@ fn call_soon(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome
 
 fn call_soon_threadsafe(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<Ref> {
     let context = context(py, "call_soon_threadsafe", &args)?;
-    let [callback, rest @ ..] = args.positional() else { return Err(missing("call_soon_threadsafe", "callback")) };
+    let [callback, rest @ ..] = args.positional() else {
+        return Err(missing("call_soon_threadsafe", "callback"));
+    };
     this.check_closed()?;
     if this.debug.get() {
         check(py, this, callback, "call_soon_threadsafe", true)?;
@@ -111,23 +135,39 @@ fn call_soon_threadsafe(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>)
 
 fn call_later(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<Ref> {
     let context = context(py, "call_later", &args)?;
-    let [delay, rest @ ..] = args.positional() else { return Err(missing("call_later", "delay")) };
+    let [delay, rest @ ..] = args.positional() else {
+        return Err(missing("call_later", "delay"));
+    };
     if delay.is_none() {
         return Err(PyTypeError::new_err("delay must not be None").into());
     }
-    let [callback, rest @ ..] = rest else { return Err(missing("call_later", "callback")) };
+    let [callback, rest @ ..] = rest else {
+        return Err(missing("call_later", "callback"));
+    };
     let when = this.now(py)? + as_float(py, delay)?;
     timer(py, this, "call_later", when, callback, rest, context)
 }
 
 fn call_at_method(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<Ref> {
     let context = context(py, "call_at", &args)?;
-    let [when, rest @ ..] = args.positional() else { return Err(missing("call_at", "when")) };
+    let [when, rest @ ..] = args.positional() else {
+        return Err(missing("call_at", "when"));
+    };
     if when.is_none() {
         return Err(PyTypeError::new_err("when cannot be None").into());
     }
-    let [callback, rest @ ..] = rest else { return Err(missing("call_at", "callback")) };
-    timer(py, this, "call_at", as_float(py, when)?, callback, rest, context)
+    let [callback, rest @ ..] = rest else {
+        return Err(missing("call_at", "callback"));
+    };
+    timer(
+        py,
+        this,
+        "call_at",
+        as_float(py, when)?,
+        callback,
+        rest,
+        context,
+    )
 }
 
 #[expect(clippy::too_many_arguments, reason = "asyncio's own parameters")]
@@ -179,11 +219,30 @@ fn create_task(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outco
     }
     let [coroutine, name, context, eager] = args.parse(&Parameters {
         function: "create_task",
-        names: [names::coro(py), names::name(py), names::context(py), names::eager_start(py)],
+        names: [
+            names::coro(py),
+            names::name(py),
+            names::context(py),
+            names::eager_start(py),
+        ],
         positional: 1,
         required: 1,
     })?;
-    let Some(coroutine) = coroutine else { return Err(missing("create_task", "coro")) };
-    let eager = eager.filter(|eager| !eager.is_none()).map_or(Ok(false), |eager| is_true(py, eager))?;
-    Ok(task::create(py, this, &Making { coroutine, name, context, eager })?.erase())
+    let Some(coroutine) = coroutine else {
+        return Err(missing("create_task", "coro"));
+    };
+    let eager = eager
+        .filter(|eager| !eager.is_none())
+        .map_or(Ok(false), |eager| is_true(py, eager))?;
+    Ok(task::create(
+        py,
+        this,
+        &Making {
+            coroutine,
+            name,
+            context,
+            eager,
+        },
+    )?
+    .erase())
 }

@@ -21,8 +21,10 @@ pub(super) fn look_at_classes(py: Python<'_>, this: &Instance<Engine>) {
     let usual = || -> Outcome<bool> {
         let task = attribute(py, names::tasks_module(py)?, names::task_class_name(py))?;
         let future = attribute(py, names::futures_module(py)?, names::future_class_name(py))?;
-        Ok((task.is(names::task_class(py)?) || task.is(names::own_task_class(py)?))
-            && (future.is(names::future_class(py)?) || future.is(names::own_future_class(py)?)))
+        Ok(
+            (task.is(names::task_class(py)?) || task.is(names::own_task_class(py)?))
+                && (future.is(names::future_class(py)?) || future.is(names::own_future_class(py)?)),
+        )
     };
     this.other_classes.set(!usual().unwrap_or_else(|raised| {
         drop(raised.take());
@@ -33,7 +35,10 @@ pub(super) fn look_at_classes(py: Python<'_>, this: &Instance<Engine>) {
 fn is_ours(py: Python<'_>, this: &Instance<Engine>, name: &Bound<'_, PyString>) -> bool {
     let found = || -> PyResult<bool> {
         let bound = this.object().bind(py);
-        let own = bound.getattr("__dict__").and_then(|own| own.contains(name)).unwrap_or(false);
+        let own = bound
+            .getattr("__dict__")
+            .and_then(|own| own.contains(name))
+            .unwrap_or(false);
         let native = crate::ffi::class_of::<Engine>(py);
         Ok(!own && bound.get_type().getattr(name)?.is(&native.getattr(name)?))
     };

@@ -39,18 +39,31 @@ impl<'a> Args<'a> {
     /// # Safety
     /// The arguments are those of a `METH_FASTCALL | METH_KEYWORDS` call and outlive `'a`.
     #[inline]
-    pub(super) unsafe fn of_call(values: *const *mut ffi::PyObject, count: ffi::Py_ssize_t, names: *mut ffi::PyObject) -> Self {
+    pub(super) unsafe fn of_call(
+        values: *const *mut ffi::PyObject,
+        count: ffi::Py_ssize_t,
+        names: *mut ffi::PyObject,
+    ) -> Self {
         let count = count.unsigned_abs();
         // SAFETY: promised by the caller: `names` is null or a tuple, and the values follow each other.
         unsafe {
-            let named = if names.is_null() { 0 } else { ffi::PyTuple_GET_SIZE(names).unsigned_abs() };
+            let named = if names.is_null() {
+                0
+            } else {
+                ffi::PyTuple_GET_SIZE(names).unsigned_abs()
+            };
             let values = if values.is_null() {
                 &[]
             } else {
                 std::slice::from_raw_parts(values.cast::<&Object>(), count + named)
             };
             let names = (!names.is_null()).then(|| Object::from_ptr(names));
-            Self { values, count, names, lifetime: PhantomData }
+            Self {
+                values,
+                count,
+                names,
+                lifetime: PhantomData,
+            }
         }
     }
 
@@ -69,14 +82,19 @@ impl<'a> Args<'a> {
     /// The keyword arguments: name and value.
     pub(crate) fn keywords(&self) -> impl Iterator<Item = (&'a Object, &'a Object)> {
         let names = self.names.map_or(&[][..], tuple_items);
-        names.iter().copied().zip(self.values.iter().skip(self.count).copied())
+        names
+            .iter()
+            .copied()
+            .zip(self.values.iter().skip(self.count).copied())
     }
 
     /// The value of the keyword `name`, which is interned.
     #[inline]
     pub(crate) fn keyword(&self, name: &Bound<'_, PyString>) -> Option<&'a Object> {
         self.names?;
-        self.keywords().find(|(key, _)| is_name(key, name)).map(|(_, value)| value)
+        self.keywords()
+            .find(|(key, _)| is_name(key, name))
+            .map(|(_, value)| value)
     }
 
     /// Assigns the arguments to parameters.
@@ -84,7 +102,10 @@ impl<'a> Args<'a> {
     /// # Errors
     /// `TypeError` in CPython's words for too many, unknown, doubled or missing arguments.
     #[inline]
-    pub(crate) fn parse<const N: usize>(&self, parameters: &Parameters<'_, N>) -> Outcome<[Option<&'a Object>; N]> {
+    pub(crate) fn parse<const N: usize>(
+        &self,
+        parameters: &Parameters<'_, N>,
+    ) -> Outcome<[Option<&'a Object>; N]> {
         let mut found = [None; N];
         if self.count > parameters.positional {
             return Err(too_many(parameters, self.count));
@@ -95,7 +116,11 @@ impl<'a> Args<'a> {
         if self.names.is_some() {
             self.assign_keywords(parameters, &mut found)?;
         }
-        match found.iter().take(parameters.required).position(Option::is_none) {
+        match found
+            .iter()
+            .take(parameters.required)
+            .position(Option::is_none)
+        {
             Some(missing) => Err(missing_argument(parameters, missing)),
             None => Ok(found),
         }
@@ -110,8 +135,20 @@ impl<'a> Args<'a> {
             let place = parameters.names.iter().position(|name| is_name(key, name));
             match place.and_then(|index| found.get_mut(index)) {
                 Some(place @ None) => *place = Some(value),
-                Some(Some(_)) => return Err(complain(parameters.function, "got multiple values for argument", key)),
-                None => return Err(complain(parameters.function, "got an unexpected keyword argument", key)),
+                Some(Some(_)) => {
+                    return Err(complain(
+                        parameters.function,
+                        "got multiple values for argument",
+                        key,
+                    ));
+                }
+                None => {
+                    return Err(complain(
+                        parameters.function,
+                        "got an unexpected keyword argument",
+                        key,
+                    ));
+                }
             }
         }
         Ok(())
@@ -126,7 +163,8 @@ pub(crate) fn tuple_items(tuple: &Object) -> &[&Object] {
             return &[];
         }
         let size = ffi::PyTuple_GET_SIZE(tuple.as_ptr()).unsigned_abs();
-        let first = (&raw const (*tuple.as_ptr().cast::<ffi::PyTupleObject>()).ob_item).cast::<&Object>();
+        let first =
+            (&raw const (*tuple.as_ptr().cast::<ffi::PyTupleObject>()).ob_item).cast::<&Object>();
         std::slice::from_raw_parts(first, size)
     }
 }
@@ -141,19 +179,34 @@ fn is_name(key: &Object, name: &Bound<'_, PyString>) -> bool {
 fn complain(function: &str, what: &str, key: &Object) -> Raised {
     // SAFETY: `key` exists, so the thread is attached.
     let py = unsafe { Python::assume_attached() };
-    PyTypeError::new_err(format!("{function}() {what} '{}'", key.bind(py).to_string())).into()
+    PyTypeError::new_err(format!(
+        "{function}() {what} '{}'",
+        key.bind(py).to_string()
+    ))
+    .into()
 }
 
 #[cold]
 fn too_many<const N: usize>(parameters: &Parameters<'_, N>, given: usize) -> Raised {
     let (function, most) = (parameters.function, parameters.positional);
     let plural = if most == 1 { "" } else { "s" };
-    PyTypeError::new_err(format!("{function}() takes at most {most} positional argument{plural} ({given} given)")).into()
+    PyTypeError::new_err(format!(
+        "{function}() takes at most {most} positional argument{plural} ({given} given)"
+    ))
+    .into()
 }
 
 #[cold]
 fn missing_argument<const N: usize>(parameters: &Parameters<'_, N>, index: usize) -> Raised {
-    let name = parameters.names.get(index).map(ToString::to_string).unwrap_or_default();
+    let name = parameters
+        .names
+        .get(index)
+        .map(ToString::to_string)
+        .unwrap_or_default();
     let function = parameters.function;
-    PyTypeError::new_err(format!("{function}() missing required argument '{name}' (pos {})", index + 1)).into()
+    PyTypeError::new_err(format!(
+        "{function}() missing required argument '{name}' (pos {})",
+        index + 1
+    ))
+    .into()
 }

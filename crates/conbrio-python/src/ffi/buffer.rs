@@ -37,7 +37,10 @@ impl Buffer {
         unsafe {
             let mut view = Box::new(ffi::Py_buffer::new());
             match ffi::PyObject_GetBuffer(object.as_ptr(), &raw mut *view, flags) {
-                0 => Ok(Self { view, writable: flags == ffi::PyBUF_WRITABLE }),
+                0 => Ok(Self {
+                    view,
+                    writable: flags == ffi::PyBUF_WRITABLE,
+                }),
                 _ => Err(Raised::already()),
             }
         }

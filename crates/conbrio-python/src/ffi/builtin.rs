@@ -23,7 +23,9 @@ impl Builtin {
     {
         Self(ffi::PyMethodDef {
             ml_name: name.as_ptr(),
-            ml_meth: ffi::PyMethodDefPointer { PyCFunction: super::class::one::<T, F> },
+            ml_meth: ffi::PyMethodDefPointer {
+                PyCFunction: super::class::one::<T, F>,
+            },
             ml_flags: ffi::METH_O,
             ml_doc: std::ptr::null(),
         })
@@ -33,9 +35,19 @@ impl Builtin {
     ///
     /// # Errors
     /// `MemoryError`.
-    pub(crate) fn bind<T: Class>(&'static self, _py: Python<'_>, this: &Instance<T>) -> Outcome<Ref> {
+    pub(crate) fn bind<T: Class>(
+        &'static self,
+        _py: Python<'_>,
+        this: &Instance<T>,
+    ) -> Outcome<Ref> {
         let description = (&raw const self.0).cast_mut();
         // SAFETY: the description is static; CPython does not write to it.
-        unsafe { Ref::returned(ffi::PyCFunction_NewEx(description, this.object().as_ptr(), std::ptr::null_mut())) }
+        unsafe {
+            Ref::returned(ffi::PyCFunction_NewEx(
+                description,
+                this.object().as_ptr(),
+                std::ptr::null_mut(),
+            ))
+        }
     }
 }

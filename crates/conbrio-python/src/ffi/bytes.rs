@@ -42,7 +42,10 @@ impl AsRef<[u8]> for Bytes {
 pub(crate) fn bytes(_py: Python<'_>, content: &[u8]) -> Outcome<Ref> {
     // SAFETY: `content` is readable for its length.
     unsafe {
-        Ref::returned(ffi::PyBytes_FromStringAndSize(content.as_ptr().cast(), content.len().cast_signed()))
+        Ref::returned(ffi::PyBytes_FromStringAndSize(
+            content.as_ptr().cast(),
+            content.len().cast_signed(),
+        ))
     }
 }
 
@@ -59,7 +62,10 @@ pub(crate) fn filled_bytes<E>(
     // SAFETY: the fresh object is unshared until it is returned; `fill` sees its memory as never written, and says how
     // much of it now is. The resize takes over the reference and gives one back, or raises.
     unsafe {
-        let fresh = Ref::returned(ffi::PyBytes_FromStringAndSize(std::ptr::null(), room.cast_signed()))?;
+        let fresh = Ref::returned(ffi::PyBytes_FromStringAndSize(
+            std::ptr::null(),
+            room.cast_signed(),
+        ))?;
         let memory = ffi::PyBytes_AS_STRING(fresh.as_ptr()).cast_mut().cast();
         let length = match fill(std::slice::from_raw_parts_mut(memory, room)) {
             Ok(length) => length.min(room),

@@ -79,7 +79,13 @@ pub(crate) fn call_keyword(
     keywords.set_item(keyword.0, keyword.1.bind(py))?;
     let tuple = tuple(py, arguments)?;
     // SAFETY: live objects of the classes the call asks for.
-    unsafe { Ref::returned(ffi::PyObject_Call(callable.as_ptr(), tuple.as_ptr(), keywords.as_ptr())) }
+    unsafe {
+        Ref::returned(ffi::PyObject_Call(
+            callable.as_ptr(),
+            tuple.as_ptr(),
+            keywords.as_ptr(),
+        ))
+    }
 }
 
 /// A tuple of references shared with it.
@@ -103,7 +109,11 @@ pub(crate) fn tuple(_py: Python<'_>, items: &[&Object]) -> Outcome<Ref> {
 /// # Errors
 /// `AttributeError`, or what the getter raises.
 #[inline]
-pub(crate) fn attribute(_py: Python<'_>, object: &Object, name: &Bound<'_, PyString>) -> Outcome<Ref> {
+pub(crate) fn attribute(
+    _py: Python<'_>,
+    object: &Object,
+    name: &Bound<'_, PyString>,
+) -> Outcome<Ref> {
     // SAFETY: live objects.
     unsafe { Ref::returned(ffi::PyObject_GetAttr(object.as_ptr(), name.as_ptr())) }
 }

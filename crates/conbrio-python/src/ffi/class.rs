@@ -43,7 +43,9 @@ fn guard<R>(body: impl FnOnce() -> Outcome<R>) -> Outcome<R> {
 #[cold]
 fn panicked(panic: &(dyn std::any::Any + Send)) -> Raised {
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+    let text = text
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
     PyRuntimeError::new_err(format!("conbrio: internal error: {text}")).into()
 }
 
@@ -93,7 +95,10 @@ impl<T: Class> Builder<T> {
     }
 
     fn slot(&mut self, slot: c_int, function: *mut c_void) {
-        self.slots.push(ffi::PyType_Slot { slot, pfunc: function });
+        self.slots.push(ffi::PyType_Slot {
+            slot,
+            pfunc: function,
+        });
     }
 
     /// Lets Python classes derive from this one.
@@ -116,7 +121,10 @@ impl<T: Class> Builder<T> {
 
     /// Gives instances a dictionary and weak references, kept in the value's fields at these offsets.
     pub(crate) fn with_attributes(mut self, dict: usize, weak_references: usize) -> Self {
-        for (name, field) in [(c"__dictoffset__", dict), (c"__weaklistoffset__", weak_references)] {
+        for (name, field) in [
+            (c"__dictoffset__", dict),
+            (c"__weaklistoffset__", weak_references),
+        ] {
             self.members.push(ffi::PyMemberDef {
                 name: name.as_ptr(),
                 type_code: ffi::Py_T_PYSSIZET,
@@ -152,7 +160,9 @@ impl<T: Class> Builder<T> {
             pointer(guard(|| unsafe {
                 let keywords = (!keywords.is_null()).then(|| Object::from_ptr(keywords));
                 let value = conjure::<F>()(token(), Object::from_ptr(args), keywords)?;
-                let Some(allocate) = (*kind).tp_alloc else { return Err(PyRuntimeError::new_err("no allocator").into()) };
+                let Some(allocate) = (*kind).tp_alloc else {
+                    return Err(PyRuntimeError::new_err("no allocator").into());
+                };
                 let object = Ref::returned(allocate(kind, 0))?;
                 Instance::<T>::trust(object.as_ptr()).value().write(value);
                 Ok(object)
@@ -178,7 +188,12 @@ impl<T: Class> Builder<T> {
             // SAFETY: CPython passes an instance, a tuple, and a dictionary or null.
             status(guard(|| unsafe {
                 let keywords = (!keywords.is_null()).then(|| Object::from_ptr(keywords));
-                conjure::<F>()(token(), Instance::trust(this), Object::from_ptr(args), keywords)
+                conjure::<F>()(
+                    token(),
+                    Instance::trust(this),
+                    Object::from_ptr(args),
+                    keywords,
+                )
             }))
         }
         self.slot(ffi::Py_tp_init, init::<T, F> as *mut c_void);
@@ -201,12 +216,18 @@ impl<T: Class> Builder<T> {
         {
             // SAFETY: the method descriptor has checked the instance; the rest is the fast call's.
             pointer(guard(|| unsafe {
-                conjure::<F>()(token(), Instance::trust(this), Args::of_call(values, count, names))
+                conjure::<F>()(
+                    token(),
+                    Instance::trust(this),
+                    Args::of_call(values, count, names),
+                )
             }))
         }
         self.methods.push(ffi::PyMethodDef {
             ml_name: name.as_ptr(),
-            ml_meth: ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: method::<T, F> },
+            ml_meth: ffi::PyMethodDefPointer {
+                PyCFunctionFastWithKeywords: method::<T, F>,
+            },
             ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
             ml_doc: doc.as_ptr(),
         });
@@ -218,16 +239,23 @@ impl<T: Class> Builder<T> {
     where
         F: Fn(Python<'_>, &Instance<T>) -> Outcome<Ref> + Stateless,
     {
-        unsafe extern "C" fn plain<T: Class, F>(this: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject
+        unsafe extern "C" fn plain<T: Class, F>(
+            this: *mut ffi::PyObject,
+            _: *mut ffi::PyObject,
+        ) -> *mut ffi::PyObject
         where
             F: Fn(Python<'_>, &Instance<T>) -> Outcome<Ref> + Stateless,
         {
             // SAFETY: the method descriptor has checked the instance.
-            pointer(guard(|| unsafe { conjure::<F>()(token(), Instance::trust(this)) }))
+            pointer(guard(|| unsafe {
+                conjure::<F>()(token(), Instance::trust(this))
+            }))
         }
         self.methods.push(ffi::PyMethodDef {
             ml_name: name.as_ptr(),
-            ml_meth: ffi::PyMethodDefPointer { PyCFunction: plain::<T, F> },
+            ml_meth: ffi::PyMethodDefPointer {
+                PyCFunction: plain::<T, F>,
+            },
             ml_flags: ffi::METH_NOARGS,
             ml_doc: doc.as_ptr(),
         });
@@ -241,7 +269,9 @@ impl<T: Class> Builder<T> {
     {
         self.methods.push(ffi::PyMethodDef {
             ml_name: name.as_ptr(),
-            ml_meth: ffi::PyMethodDefPointer { PyCFunction: one::<T, F> },
+            ml_meth: ffi::PyMethodDefPointer {
+                PyCFunction: one::<T, F>,
+            },
             ml_flags: ffi::METH_O,
             ml_doc: doc.as_ptr(),
         });
@@ -250,13 +280,18 @@ impl<T: Class> Builder<T> {
 
     /// Makes the class subscriptable, `Class[item]`, as asyncio's generic classes are.
     pub(crate) fn generic(mut self) -> Self {
-        unsafe extern "C" fn class_getitem(class: *mut ffi::PyObject, item: *mut ffi::PyObject) -> *mut ffi::PyObject {
+        unsafe extern "C" fn class_getitem(
+            class: *mut ffi::PyObject,
+            item: *mut ffi::PyObject,
+        ) -> *mut ffi::PyObject {
             // SAFETY: CPython passes the class and the item.
             unsafe { ffi::Py_GenericAlias(class, item) }
         }
         self.methods.push(ffi::PyMethodDef {
             ml_name: c"__class_getitem__".as_ptr(),
-            ml_meth: ffi::PyMethodDefPointer { PyCFunction: class_getitem },
+            ml_meth: ffi::PyMethodDefPointer {
+                PyCFunction: class_getitem,
+            },
             ml_flags: ffi::METH_O | ffi::METH_CLASS,
             ml_doc: c"See PEP 585".as_ptr(),
         });
@@ -279,7 +314,13 @@ impl<T: Class> Builder<T> {
     }
 
     /// An attribute that is read and written (deleted when the value is nothing) by functions.
-    pub(crate) fn property<F, G>(mut self, name: &'static CStr, doc: &'static CStr, _get: F, _set: G) -> Self
+    pub(crate) fn property<F, G>(
+        mut self,
+        name: &'static CStr,
+        doc: &'static CStr,
+        _get: F,
+        _set: G,
+    ) -> Self
     where
         F: Fn(Python<'_>, &Instance<T>) -> Outcome<Ref> + Stateless,
         G: Fn(Python<'_>, &Instance<T>, Option<&Object>) -> Outcome<()> + Stateless,
@@ -335,7 +376,8 @@ impl<T: Class> Builder<T> {
         {
             // SAFETY: CPython passes a live instance; an exception set before is put aside and back.
             unsafe {
-                let (mut kind, mut value, mut trace) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+                let (mut kind, mut value, mut trace) =
+                    (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
                 ffi::PyErr_Fetch(&raw mut kind, &raw mut value, &raw mut trace);
                 let words = guard(|| {
                     conjure::<F>()(token(), Instance::trust(this));
@@ -381,10 +423,17 @@ impl<T: Class> Builder<T> {
     ///
     /// # Errors
     /// What CPython refuses; `RuntimeError` when the base keeps more than `T::OFFSET` leaves room for.
-    pub(crate) fn create<'py>(mut self, py: Python<'py>, base: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+    pub(crate) fn create<'py>(
+        mut self,
+        py: Python<'py>,
+        base: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         self.methods.push(ffi::PyMethodDef::zeroed());
         self.attributes.push(ffi::PyGetSetDef::default());
-        let (methods, attributes) = (leak(self.methods.split_off(0)), leak(self.attributes.split_off(0)));
+        let (methods, attributes) = (
+            leak(self.methods.split_off(0)),
+            leak(self.attributes.split_off(0)),
+        );
         self.slot(ffi::Py_tp_methods, methods);
         self.slot(ffi::Py_tp_getset, attributes);
         if !self.members.is_empty() {
@@ -393,7 +442,8 @@ impl<T: Class> Builder<T> {
             self.slot(ffi::Py_tp_members, members);
         }
         self.slot(0, ptr::null_mut());
-        let (room, inherited) = base.map_or((0, 0), |base| super::layout::base_size_and_flags(base));
+        let (room, inherited) =
+            base.map_or((0, 0), |base| super::layout::base_size_and_flags(base));
         let size = room.max(T::OFFSET + size_of::<T>());
         let mut spec = ffi::PyType_Spec {
             name: T::NAME.as_ptr(),
@@ -415,7 +465,10 @@ impl<T: Class> Builder<T> {
 }
 
 /// The trampoline of a method with one argument.
-pub(super) unsafe extern "C" fn one<T: Class, F>(this: *mut ffi::PyObject, value: *mut ffi::PyObject) -> *mut ffi::PyObject
+pub(super) unsafe extern "C" fn one<T: Class, F>(
+    this: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+) -> *mut ffi::PyObject
 where
     F: for<'a> Fn(Python<'_>, &'a Instance<T>, &'a Object) -> Outcome<Ref> + Stateless,
 {
@@ -433,18 +486,29 @@ where
     F: Fn(Python<'_>, &Instance<T>) -> Outcome<Ref> + Stateless,
 {
     // SAFETY: CPython passes a live instance.
-    pointer(guard(|| unsafe { conjure::<F>()(token(), Instance::trust(this)) }))
+    pointer(guard(|| unsafe {
+        conjure::<F>()(token(), Instance::trust(this))
+    }))
 }
 
-unsafe extern "C" fn get<T: Class, F>(this: *mut ffi::PyObject, _: *mut c_void) -> *mut ffi::PyObject
+unsafe extern "C" fn get<T: Class, F>(
+    this: *mut ffi::PyObject,
+    _: *mut c_void,
+) -> *mut ffi::PyObject
 where
     F: Fn(Python<'_>, &Instance<T>) -> Outcome<Ref> + Stateless,
 {
     // SAFETY: the attribute's descriptor has checked the instance.
-    pointer(guard(|| unsafe { conjure::<F>()(token(), Instance::trust(this)) }))
+    pointer(guard(|| unsafe {
+        conjure::<F>()(token(), Instance::trust(this))
+    }))
 }
 
-unsafe extern "C" fn set<T: Class, G>(this: *mut ffi::PyObject, value: *mut ffi::PyObject, _: *mut c_void) -> c_int
+unsafe extern "C" fn set<T: Class, G>(
+    this: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+    _: *mut c_void,
+) -> c_int
 where
     G: Fn(Python<'_>, &Instance<T>, Option<&Object>) -> Outcome<()> + Stateless,
 {

@@ -54,7 +54,9 @@ impl Stock {
     fn put(&self, context: Ref) -> Option<Ref> {
         // SAFETY: see above.
         let (count, places) = unsafe { &mut *self.0.get() };
-        let Some(place) = places.get_mut(*count) else { return Some(context) };
+        let Some(place) = places.get_mut(*count) else {
+            return Some(context);
+        };
         *count += 1;
         place.replace(context)
     }
@@ -65,7 +67,13 @@ impl Stock {
 #[inline]
 unsafe fn fields(context: &Object) -> &Fields {
     // SAFETY: promised by the caller.
-    unsafe { &*context.as_ptr().cast::<u8>().add(size_of::<ffi::PyObject>()).cast() }
+    unsafe {
+        &*context
+            .as_ptr()
+            .cast::<u8>()
+            .add(size_of::<ffi::PyObject>())
+            .cast()
+    }
 }
 
 #[inline]
@@ -79,15 +87,28 @@ fn is_context(object: &Object) -> bool {
 /// # Errors
 /// `RuntimeError` when they differ; contexts are then copied as usual.
 pub(crate) fn prove(py: Python<'_>) -> PyResult<()> {
-    let (outer, inner) = (fresh().map_err(|_| refused("contexts"))?, fresh().map_err(|_| refused("contexts"))?);
+    let (outer, inner) = (
+        fresh().map_err(|_| refused("contexts"))?,
+        fresh().map_err(|_| refused("contexts"))?,
+    );
     enter(py, &outer).map_err(|_| refused("entering"))?;
     let entered = enter(py, &inner).is_ok();
     // SAFETY: both are contexts; the words are read, and compared with addresses, before anything is made of them.
     let (laid_out, place) = unsafe {
         let fields = fields(&inner);
-        let laid_out = fields.previous.get() == outer.as_ptr() && fields.entered.get() == 1 && !fields.variables.is_empty();
-        let words = std::slice::from_raw_parts(ffi::PyThreadState_Get().cast::<*mut ffi::PyObject>().cast_const(), WORDS);
-        (laid_out, words.iter().position(|word| *word == inner.as_ptr()))
+        let laid_out = fields.previous.get() == outer.as_ptr()
+            && fields.entered.get() == 1
+            && !fields.variables.is_empty();
+        let words = std::slice::from_raw_parts(
+            ffi::PyThreadState_Get()
+                .cast::<*mut ffi::PyObject>()
+                .cast_const(),
+            WORDS,
+        );
+        (
+            laid_out,
+            words.iter().position(|word| *word == inner.as_ptr()),
+        )
     };
     if entered {
         leave(py, &inner);
@@ -123,8 +144,15 @@ pub(crate) fn capture(py: Python<'_>) -> Outcome<Ref> {
     }
     // SAFETY: the offset was found in this version's thread state; the word is the current context or null.
     let variables = unsafe {
-        let current = *ffi::PyThreadState_Get().cast::<u8>().add(offset).cast::<*mut ffi::PyObject>();
-        if current.is_null() { None } else { fields(Object::from_ptr(current)).variables.share() }
+        let current = *ffi::PyThreadState_Get()
+            .cast::<u8>()
+            .add(offset)
+            .cast::<*mut ffi::PyObject>();
+        if current.is_null() {
+            None
+        } else {
+            fields(Object::from_ptr(current)).variables.share()
+        }
     };
     variables.map_or_else(|| copy_current(py), Ok)
 }
@@ -203,4 +231,3 @@ pub(crate) fn leave(_py: Python<'_>, context: &Object) {
         ffi::PyContext_Exit(context.as_ptr());
     }
 }
-

@@ -77,9 +77,16 @@ unsafe impl Sync for ClassState {}
 impl ClassState {
     /// The state of a class that does not exist yet.
     pub(crate) const fn new() -> Self {
-        let spare = Spare { count: 0, objects: [ptr::null_mut(); SPARE] };
+        let spare = Spare {
+            count: 0,
+            objects: [ptr::null_mut(); SPARE],
+        };
         let kind = AtomicPtr::new(ptr::null_mut());
-        Self { kind, usual: AtomicPtr::new(ptr::null_mut()), spare: UnsafeCell::new(spare) }
+        Self {
+            kind,
+            usual: AtomicPtr::new(ptr::null_mut()),
+            spare: UnsafeCell::new(spare),
+        }
     }
 
     /// The type object.
@@ -108,7 +115,8 @@ impl ClassState {
     fn is_ancestor_of(&self, kind: *mut ffi::PyTypeObject, usual: *mut ffi::PyTypeObject) -> bool {
         // SAFETY: live type objects.
         unsafe {
-            ffi::PyType_IsSubtype(kind, self.kind()) != 0 || (!usual.is_null() && ffi::PyType_IsSubtype(kind, usual) != 0)
+            ffi::PyType_IsSubtype(kind, self.kind()) != 0
+                || (!usual.is_null() && ffi::PyType_IsSubtype(kind, usual) != 0)
         }
     }
 
@@ -124,7 +132,9 @@ impl ClassState {
     fn push(&self, object: *mut ffi::PyObject) -> bool {
         // SAFETY: the interpreter's lock is held, and nothing here runs Python.
         let spare = unsafe { &mut *self.spare.get() };
-        let Some(place) = spare.objects.get_mut(spare.count) else { return false };
+        let Some(place) = spare.objects.get_mut(spare.count) else {
+            return false;
+        };
         *place = object;
         spare.count += 1;
         true
@@ -140,7 +150,9 @@ impl<T: Class> Instance<T> {
     #[inline]
     pub(crate) fn of(object: &Object) -> Option<&Self> {
         // SAFETY: an object of the class or of a derived one has `T` at the offset.
-        T::state().covers(object.class()).then(|| unsafe { Self::trust(object.as_ptr()) })
+        T::state()
+            .covers(object.class())
+            .then(|| unsafe { Self::trust(object.as_ptr()) })
     }
 
     /// The object as an instance of exactly the native class.
@@ -220,7 +232,9 @@ impl<T: Class> Own<T> {
     #[inline]
     pub(crate) fn new_unseen(_py: Python<'_>, value: T) -> Outcome<Self> {
         let kind = T::state().kind();
-        if T::REUSED && let Some(pointer) = T::state().pop() {
+        if T::REUSED
+            && let Some(pointer) = T::state().pop()
+        {
             // SAFETY: a spare object has the class's size and no live value; it is initialised and tracked once.
             return Ok(unsafe { Self::fill(ffi::PyObject_Init(pointer, kind), value) });
         }
@@ -313,7 +327,9 @@ pub(super) unsafe extern "C" fn dealloc<T: Class>(pointer: *mut ffi::PyObject) {
         let kind = ffi::Py_TYPE(pointer);
         let exact = kind == T::state().kind();
         let instance = Instance::<T>::trust(pointer);
-        if (!exact || instance.has_last_words()) && ffi::PyObject_CallFinalizerFromDealloc(pointer) < 0 {
+        if (!exact || instance.has_last_words())
+            && ffi::PyObject_CallFinalizerFromDealloc(pointer) < 0
+        {
             return;
         }
         ffi::PyObject_GC_UnTrack(pointer.cast());

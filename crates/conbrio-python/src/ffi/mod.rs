@@ -1,8 +1,8 @@
 //! What PyO3 has no safe words for: native classes, CPython's private layouts, raw calls. The only `unsafe` of this crate.
 
 mod args;
-mod builtin;
 mod buffer;
+mod builtin;
 mod bytes;
 mod call;
 mod class;
@@ -18,12 +18,13 @@ mod visit;
 
 pub(crate) use args::{Args, Parameters, tuple_items};
 pub(crate) use buffer::Buffer;
+pub(crate) use builtin::Builtin;
 pub(crate) use bytes::{Bytes, bytes, filled_bytes};
 pub(crate) use call::{
-    as_float, attribute, attribute_if_any, call, call_keyword, call_method, call_tuple, check_signals, float, is_callable, is_coroutine,
-    is_exception, is_instance, is_true, thread_ident, tuple, weak_reference, write_unraisable,
+    as_float, attribute, attribute_if_any, call, call_keyword, call_method, call_tuple,
+    check_signals, float, is_callable, is_coroutine, is_exception, is_instance, is_true,
+    thread_ident, tuple, weak_reference, write_unraisable,
 };
-pub(crate) use builtin::Builtin;
 pub(crate) use class::Builder;
 pub(crate) use current::{CurrentTask, TaskList, find as find_current};
 pub(crate) use guarded::Guarded;

@@ -128,7 +128,9 @@ impl Object {
     pub(crate) fn show(&self) {
         // SAFETY: a live object; only those with the collector's head are tracked, and once.
         unsafe {
-            if ffi::PyObject_IS_GC(self.as_ptr()) != 0 && ffi::PyObject_GC_IsTracked(self.as_ptr()) == 0 {
+            if ffi::PyObject_IS_GC(self.as_ptr()) != 0
+                && ffi::PyObject_GC_IsTracked(self.as_ptr()) == 0
+            {
                 ffi::PyObject_GC_Track(self.as_ptr().cast());
             }
         }
@@ -217,7 +219,14 @@ impl Ref {
     #[inline]
     pub(crate) fn boolean(value: bool) -> Self {
         // SAFETY: static objects, always alive.
-        unsafe { Object::from_ptr(if value { ffi::Py_True() } else { ffi::Py_False() }) }.share()
+        unsafe {
+            Object::from_ptr(if value {
+                ffi::Py_True()
+            } else {
+                ffi::Py_False()
+            })
+        }
+        .share()
     }
 }
 

@@ -48,11 +48,15 @@ pub(crate) fn stop_iteration(_py: Python<'_>, value: &Object) -> Outcome<()> {
     // SAFETY: live objects. The exception is built by hand where its value is a tuple or an exception, which
     // `PyErr_SetObject` would take apart.
     unsafe {
-        let plain = ffi::PyTuple_Check(value.as_ptr()) == 0 && ffi::PyExceptionInstance_Check(value.as_ptr()) == 0;
+        let plain = ffi::PyTuple_Check(value.as_ptr()) == 0
+            && ffi::PyExceptionInstance_Check(value.as_ptr()) == 0;
         if plain {
             ffi::PyErr_SetObject(ffi::PyExc_StopIteration, value.as_ptr());
         } else {
-            let exception = Ref::returned(ffi::PyObject_CallOneArg(ffi::PyExc_StopIteration, value.as_ptr()))?;
+            let exception = Ref::returned(ffi::PyObject_CallOneArg(
+                ffi::PyExc_StopIteration,
+                value.as_ptr(),
+            ))?;
             ffi::PyErr_SetObject(ffi::PyExc_StopIteration, exception.as_ptr());
         }
     }
@@ -80,5 +84,7 @@ pub(crate) fn returned_value(py: Python<'_>, raised: Raised) -> Outcome<Ref> {
         return Err(raised);
     }
     let exception = raised.take();
-    Ok(Ref::from(exception.bind(py).getattr(pyo3::intern!(py, "value"))?))
+    Ok(Ref::from(
+        exception.bind(py).getattr(pyo3::intern!(py, "value"))?,
+    ))
 }

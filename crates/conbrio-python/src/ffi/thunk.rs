@@ -38,12 +38,18 @@ impl Thunk {
     where
         F: Fn(Python<'_>, Own<T>) -> Outcome<()> + Copy + 'static,
     {
-        Self { object: object.erase(), run: Runs::<T, F>::run }
+        Self {
+            object: object.erase(),
+            run: Runs::<T, F>::run,
+        }
     }
 
     /// Keeps `object` and does nothing with it.
     pub(crate) fn of_nothing(object: Ref) -> Self {
-        Self { object, run: |_, _| Ok(()) }
+        Self {
+            object,
+            run: |_, _| Ok(()),
+        }
     }
 
     /// Runs the object.
@@ -59,7 +65,10 @@ impl Thunk {
     /// The same once more.
     #[inline]
     pub(crate) fn share(&self) -> Self {
-        Self { object: self.object.share(), run: self.run }
+        Self {
+            object: self.object.share(),
+            run: self.run,
+        }
     }
 
     /// The object.

@@ -18,7 +18,12 @@ pub(crate) struct Visit<'a> {
 impl Visit<'_> {
     /// A visit by the collector's callback.
     pub(super) fn new(visit: ffi::visitproc, arg: *mut c_void) -> Self {
-        Self { visit, arg, answer: 0, lifetime: PhantomData }
+        Self {
+            visit,
+            arg,
+            answer: 0,
+            lifetime: PhantomData,
+        }
     }
 
     /// Shows what `slot` holds.

@@ -6,7 +6,9 @@ use pyo3::types::PyDict;
 
 use super::{Future, add_done_callback, initialise, iter, remove_done_callback, waiters_shown};
 use crate::ffi::layout::{CANCELLED, FutureFields, PENDING};
-use crate::ffi::{Args, Builder, Class, Instance, Object, Outcome, Parameters, Ref, call, is_true, object};
+use crate::ffi::{
+    Args, Builder, Class, Instance, Object, Outcome, Parameters, Ref, call, is_true, object,
+};
 use crate::names;
 
 /// The class `Future`, derived from asyncio's.
@@ -14,18 +16,25 @@ use crate::names;
 /// # Errors
 /// When it cannot be made.
 pub(crate) fn class<'py>(py: Python<'py>, base: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    let builder = Builder::<Future>::new(c"Future(*, loop=None)\n--\n\nA result to come; asyncio.Future made natively.")
-        .subclassable()
-        .immutable()
-        .new_with(|_, _, _| Ok(Future(FutureFields::empty())))
-        .init(init)
-        .finalizer(|py, this| this.report_unretrieved(py))
-        .repr(|py, this| call(py, names::future_repr(py)?, &[this.object()]));
+    let builder = Builder::<Future>::new(
+        c"Future(*, loop=None)\n--\n\nA result to come; asyncio.Future made natively.",
+    )
+    .subclassable()
+    .immutable()
+    .new_with(|_, _, _| Ok(Future(FutureFields::empty())))
+    .init(init)
+    .finalizer(|py, this| this.report_unretrieved(py))
+    .repr(|py, this| call(py, names::future_repr(py)?, &[this.object()]));
     let builder = endings(methods(builder, |this| this), |this| this);
     builder.create(py, Some(base))
 }
 
-fn init(py: Python<'_>, this: &Instance<Future>, args: &Object, keywords: Option<&Object>) -> Outcome<()> {
+fn init(
+    py: Python<'_>,
+    this: &Instance<Future>,
+    args: &Object,
+    keywords: Option<&Object>,
+) -> Outcome<()> {
     let args = args.bind(py).len()?;
     if args > 0 {
         let text = format!("Future() takes at most 0 positional arguments ({args} given)");
@@ -37,9 +46,16 @@ fn init(py: Python<'_>, this: &Instance<Future>, args: &Object, keywords: Option
 
 /// The `loop` keyword, the only one a future takes.
 fn keyword_loop(py: Python<'_>, class: &str, keywords: Option<&Object>) -> Outcome<Option<Ref>> {
-    let Some(keywords) = keywords else { return Ok(None) };
+    let Some(keywords) = keywords else {
+        return Ok(None);
+    };
     let mut event_loop = None;
-    for (name, value) in keywords.bind(py).cast::<PyDict>().map_err(PyErr::from)?.iter() {
+    for (name, value) in keywords
+        .bind(py)
+        .cast::<PyDict>()
+        .map_err(PyErr::from)?
+        .iter()
+    {
         if !name.eq(names::event_loop(py))? {
             let text = format!("{class}() got an unexpected keyword argument '{name}'");
             return Err(pyo3::exceptions::PyTypeError::new_err(text).into());
@@ -50,7 +66,10 @@ fn keyword_loop(py: Python<'_>, class: &str, keywords: Option<&Object>) -> Outco
 }
 
 /// `set_result`, `set_exception` and `cancel`, which tasks have of their own.
-fn endings(builder: Builder<Future>, _of: impl Fn(&Instance<Future>) -> &Instance<Future>) -> Builder<Future> {
+fn endings(
+    builder: Builder<Future>,
+    _of: impl Fn(&Instance<Future>) -> &Instance<Future>,
+) -> Builder<Future> {
     builder
         .one(
             c"set_result",
@@ -147,29 +166,45 @@ fn attributes<T: Class>(
     of: impl Fn(&Instance<T>) -> &Instance<Future> + Copy + 'static,
 ) -> Builder<T> {
     let builder = builder
-        .getter(c"_state", c"PENDING, CANCELLED or FINISHED.", move |py, this| {
-            of(this).check_alive()?;
-            let state = match of(this).0.state.get() {
-                PENDING => pyo3::intern!(py, "PENDING"),
-                CANCELLED => pyo3::intern!(py, "CANCELLED"),
-                _ => pyo3::intern!(py, "FINISHED"),
-            };
-            Ok(object(state).share())
+        .getter(
+            c"_state",
+            c"PENDING, CANCELLED or FINISHED.",
+            move |py, this| {
+                of(this).check_alive()?;
+                let state = match of(this).0.state.get() {
+                    PENDING => pyo3::intern!(py, "PENDING"),
+                    CANCELLED => pyo3::intern!(py, "CANCELLED"),
+                    _ => pyo3::intern!(py, "FINISHED"),
+                };
+                Ok(object(state).share())
+            },
+        )
+        .getter(c"_loop", c"The loop.", move |_, this| {
+            Ok(of(this).0.event_loop.share_or_none())
         })
-        .getter(c"_loop", c"The loop.", move |_, this| Ok(of(this).0.event_loop.share_or_none()))
         .getter(c"_callbacks", c"Who waits.", move |py, this| {
             of(this).check_alive()?;
             waiters_shown(py, of(this))
         })
-        .getter(c"_result", c"The result.", move |_, this| Ok(of(this).0.result.share_or_none()))
-        .getter(c"_exception", c"The exception.", move |_, this| Ok(of(this).0.exception.share_or_none()))
-        .getter(c"_source_traceback", c"Where it was made, in debug mode.", move |_, this| {
-            Ok(of(this).0.source.share_or_none())
+        .getter(c"_result", c"The result.", move |_, this| {
+            Ok(of(this).0.result.share_or_none())
         })
+        .getter(c"_exception", c"The exception.", move |_, this| {
+            Ok(of(this).0.exception.share_or_none())
+        })
+        .getter(
+            c"_source_traceback",
+            c"Where it was made, in debug mode.",
+            move |_, this| Ok(of(this).0.source.share_or_none()),
+        )
         .property(
             c"_asyncio_future_blocking",
             c"Whether a coroutine has just yielded it.",
-            move |_, this| Ok(Ref::boolean(of(this).0.blocks() && !of(this).0.event_loop.is_empty())),
+            move |_, this| {
+                Ok(Ref::boolean(
+                    of(this).0.blocks() && !of(this).0.event_loop.is_empty(),
+                ))
+            },
             move |py, this, value| {
                 of(this).check_alive()?;
                 let value = value.ok_or_else(cannot_delete)?;
@@ -195,7 +230,9 @@ fn written_attributes<T: Class>(
             move |py, this, value| {
                 let value = value.ok_or_else(cannot_delete)?;
                 if is_true(py, value)? {
-                    return Err(PyValueError::new_err("_log_traceback can only be set to False").into());
+                    return Err(
+                        PyValueError::new_err("_log_traceback can only be set to False").into(),
+                    );
                 }
                 of(this).0.set_logs(false);
                 Ok(())
@@ -212,9 +249,11 @@ fn written_attributes<T: Class>(
             },
         );
     #[cfg(Py_3_14)]
-    let builder = builder.getter(c"_asyncio_awaited_by", c"Who awaits it: a frozenset, or None.", move |py, this| {
-        of(this).0.awaited_by_shown(py)
-    });
+    let builder = builder.getter(
+        c"_asyncio_awaited_by",
+        c"Who awaits it: a frozenset, or None.",
+        move |py, this| of(this).0.awaited_by_shown(py),
+    );
     builder
 }
 

@@ -5,7 +5,8 @@ use pyo3::prelude::*;
 
 use super::Future;
 use crate::ffi::{
-    Args, Builder, Class, ClassState, Instance, Object, Outcome, Own, Ref, Slot, Step, Visit, call, is_exception, raise_in_context,
+    Args, Builder, Class, ClassState, Instance, Object, Outcome, Own, Ref, Slot, Step, Visit, call,
+    is_exception, raise_in_context,
 };
 
 /// The iterator of one `await`.
@@ -40,13 +41,23 @@ impl Class for FutureIter {
 #[inline]
 pub(crate) fn begin(py: Python<'_>, future: &Instance<Future>) -> Outcome<Ref> {
     future.check_alive()?;
-    Ok(Own::new(py, FutureIter { future: Slot::holding(future.object().share()) })?.erase())
+    Ok(Own::new(
+        py,
+        FutureIter {
+            future: Slot::holding(future.object().share()),
+        },
+    )?
+    .erase())
 }
 
 #[inline]
 fn advance(py: Python<'_>, this: &Instance<FutureIter>) -> Outcome<Step> {
-    let Some(held) = this.future.take() else { return Ok(Step::Return(Ref::none())) };
-    let Some(future) = Instance::<Future>::of(&held) else { return Ok(Step::Return(Ref::none())) };
+    let Some(held) = this.future.take() else {
+        return Ok(Step::Return(Ref::none()));
+    };
+    let Some(future) = Instance::<Future>::of(&held) else {
+        return Ok(Step::Return(Ref::none()));
+    };
     if !future.is_pending() {
         return future.result(py).map(Step::Return);
     }
@@ -69,7 +80,9 @@ fn throw(py: Python<'_>, this: &Instance<FutureIter>, args: Args<'_>) -> Outcome
         if traceback.bind(py).get_type().name()? != "traceback" {
             return Err(PyTypeError::new_err("throw() third argument must be a traceback").into());
         }
-        exception.bind(py).setattr("__traceback__", traceback.bind(py))?;
+        exception
+            .bind(py)
+            .setattr("__traceback__", traceback.bind(py))?;
     }
     this.future.clear();
     Err(raise_in_context(&exception))
@@ -78,14 +91,22 @@ fn throw(py: Python<'_>, this: &Instance<FutureIter>, args: Args<'_>) -> Outcome
 fn thrown(py: Python<'_>, kind: &Object, value: Option<&Object>) -> Outcome<Ref> {
     if is_exception(kind) {
         if value.is_some() {
-            return Err(PyTypeError::new_err("instance exception may not have a separate value").into());
+            return Err(
+                PyTypeError::new_err("instance exception may not have a separate value").into(),
+            );
         }
         return Ok(kind.share());
     }
     let is_class = kind.bind(py).cast::<pyo3::types::PyType>();
-    if !is_class.is_ok_and(|class| class.is_subclass_of::<pyo3::exceptions::PyBaseException>().unwrap_or(false)) {
+    if !is_class.is_ok_and(|class| {
+        class
+            .is_subclass_of::<pyo3::exceptions::PyBaseException>()
+            .unwrap_or(false)
+    }) {
         let class = kind.bind(py).get_type().name()?.to_string();
-        let text = format!("exceptions must be classes deriving BaseException or instances of such a class, not {class}");
+        let text = format!(
+            "exceptions must be classes deriving BaseException or instances of such a class, not {class}"
+        );
         return Err(PyTypeError::new_err(text).into());
     }
     match value {
@@ -103,14 +124,26 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     Builder::<FutureIter>::new(c"What `await future` runs.")
         .made_natively()
         .advanced(advance)
-        .one(c"send", c"send($self, value, /)\n--\n\nAdvances the await.", |py, this, _| match advance(py, this)? {
-            Step::Yield(value) => Ok(value),
-            Step::Return(value) => Err(crate::ffi::stopped_with(py, &value)),
-        })
-        .method(c"throw", c"throw($self, type, value=None, traceback=None, /)\n--\n\nRaises in the await.", throw)
-        .plain(c"close", c"close($self, /)\n--\n\nEnds the await.", |_, this| {
-            this.future.clear();
-            Ok(Ref::none())
-        })
+        .one(
+            c"send",
+            c"send($self, value, /)\n--\n\nAdvances the await.",
+            |py, this, _| match advance(py, this)? {
+                Step::Yield(value) => Ok(value),
+                Step::Return(value) => Err(crate::ffi::stopped_with(py, &value)),
+            },
+        )
+        .method(
+            c"throw",
+            c"throw($self, type, value=None, traceback=None, /)\n--\n\nRaises in the await.",
+            throw,
+        )
+        .plain(
+            c"close",
+            c"close($self, /)\n--\n\nEnds the await.",
+            |_, this| {
+                this.future.clear();
+                Ok(Ref::none())
+            },
+        )
         .create(py, None)
 }

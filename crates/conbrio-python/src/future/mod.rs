@@ -13,14 +13,14 @@ use pyo3::prelude::*;
 use crate::engine::Engine;
 use crate::ffi::layout::{CANCELLED, FINISHED, FutureFields, PENDING};
 use crate::ffi::{
-    Class, ClassState, Instance, Object, Outcome, Own, Raised, Ref, Visit, call, is_exception, is_true, object, raise,
-    raise_in_context,
+    Class, ClassState, Instance, Object, Outcome, Own, Raised, Ref, Visit, call, is_exception,
+    is_true, object, raise, raise_in_context,
 };
 use crate::{names, report};
 
 pub(crate) use class::{class, methods};
 pub(crate) use iter::{FutureIter, class as iter_class};
-pub(crate) use waiters::{add_done_callback, park, remove_done_callback, wake_all, waiters_shown};
+pub(crate) use waiters::{add_done_callback, park, remove_done_callback, waiters_shown, wake_all};
 
 /// A result to come, `asyncio.Future`.
 #[repr(transparent)]
@@ -66,9 +66,15 @@ pub(crate) enum Ending {
 /// `MemoryError`.
 #[inline]
 pub(crate) fn create(py: Python<'_>, engine: &Instance<Engine>) -> Outcome<Own<Future>> {
-    let future = Own::new(py, Future(FutureFields::pending(engine.object().share(), false)))?;
+    let future = Own::new(
+        py,
+        Future(FutureFields::pending(engine.object().share(), false)),
+    )?;
     if engine.debug.get() {
-        future.0.source.set(call(py, names::extract_stack(py)?, &[])?);
+        future
+            .0
+            .source
+            .set(call(py, names::extract_stack(py)?, &[])?);
     }
     Ok(future)
 }
@@ -77,14 +83,22 @@ pub(crate) fn create(py: Python<'_>, engine: &Instance<Engine>) -> Outcome<Own<F
 ///
 /// # Errors
 /// `RuntimeError` when there is no current loop.
-pub(crate) fn initialise(py: Python<'_>, fields: &FutureFields, event_loop: Option<&Object>, is_task: bool) -> Outcome<()> {
+pub(crate) fn initialise(
+    py: Python<'_>,
+    fields: &FutureFields,
+    event_loop: Option<&Object>,
+    is_task: bool,
+) -> Outcome<()> {
     let event_loop = match event_loop {
         Some(given) if !given.is_none() => given.share(),
         _ => call(py, names::get_event_loop(py)?, &[])?,
     };
     let debug = match Instance::<Engine>::of(&event_loop) {
         Some(engine) => engine.debug.get(),
-        None => is_true(py, &*crate::ffi::call_method(py, &event_loop, names::get_debug(py), &[])?)?,
+        None => is_true(
+            py,
+            &*crate::ffi::call_method(py, &event_loop, names::get_debug(py), &[])?,
+        )?,
     };
     fields.reset();
     fields.state.set(PENDING);
@@ -117,7 +131,11 @@ impl Instance<Future> {
     /// `RuntimeError`.
     #[inline]
     pub(crate) fn check_alive(&self) -> Outcome<()> {
-        if self.0.event_loop.is_empty() { Err(uninitialised()) } else { Ok(()) }
+        if self.0.event_loop.is_empty() {
+            Err(uninitialised())
+        } else {
+            Ok(())
+        }
     }
 
     /// Ends it with a result and wakes who waits.
@@ -170,7 +188,13 @@ impl Instance<Future> {
             return Ok(false);
         }
         self.0.state.set(CANCELLED);
-        drop(self.0.cancel_message.replace(message.filter(|message| !message.is_none()).map(Object::share)));
+        drop(
+            self.0.cancel_message.replace(
+                message
+                    .filter(|message| !message.is_none())
+                    .map(Object::share),
+            ),
+        );
         wake_all(py, self)?;
         Ok(true)
     }
@@ -203,7 +227,9 @@ impl Instance<Future> {
                 self.0.set_logs(false);
                 if let Some(exception) = self.0.exception.share() {
                     let traceback = self.0.traceback.take().unwrap_or_else(Ref::none);
-                    exception.bind(py).setattr("__traceback__", traceback.bind(py))?;
+                    exception
+                        .bind(py)
+                        .setattr("__traceback__", traceback.bind(py))?;
                     return Ok(Ending::Exception(exception));
                 }
                 Ok(Ending::Result(self.0.result.share_or_none()))
@@ -247,10 +273,21 @@ impl Instance<Future> {
             return;
         }
         self.0.set_logs(false);
-        let (Some(event_loop), Some(exception)) = (self.0.event_loop.share(), self.0.exception.share()) else { return };
-        let kind = self.object().bind(py).get_type().name().map(|name| name.to_string()).unwrap_or_default();
+        let (Some(event_loop), Some(exception)) =
+            (self.0.event_loop.share(), self.0.exception.share())
+        else {
+            return;
+        };
+        let kind = self
+            .object()
+            .bind(py)
+            .get_type()
+            .name()
+            .map(|name| name.to_string())
+            .unwrap_or_default();
         let source = self.0.source.share();
-        let mut details: Vec<(&str, &Object)> = vec![("exception", &exception), ("future", self.object())];
+        let mut details: Vec<(&str, &Object)> =
+            vec![("exception", &exception), ("future", self.object())];
         if let Some(source) = &source {
             details.push(("source_traceback", source));
         }
@@ -264,13 +301,27 @@ impl Instance<Future> {
 /// `exception` as an instance that a future can hold.
 fn made_exception(py: Python<'_>, exception: &Object) -> Outcome<Ref> {
     let bound = exception.bind(py);
-    let is_class = bound.cast::<pyo3::types::PyType>().is_ok_and(|class| class.is_subclass_of::<pyo3::exceptions::PyBaseException>().unwrap_or(false));
-    let made = if is_class { call(py, exception, &[])? } else { exception.share() };
+    let is_class = bound.cast::<pyo3::types::PyType>().is_ok_and(|class| {
+        class
+            .is_subclass_of::<pyo3::exceptions::PyBaseException>()
+            .unwrap_or(false)
+    });
+    let made = if is_class {
+        call(py, exception, &[])?
+    } else {
+        exception.share()
+    };
     if !is_exception(&made) {
         return Err(PyTypeError::new_err("invalid exception object").into());
     }
-    let stops = made.bind(py).is_instance_of::<pyo3::exceptions::PyStopIteration>();
-    if stops { refuse_stop_iteration(py, &made) } else { Ok(made) }
+    let stops = made
+        .bind(py)
+        .is_instance_of::<pyo3::exceptions::PyStopIteration>();
+    if stops {
+        refuse_stop_iteration(py, &made)
+    } else {
+        Ok(made)
+    }
 }
 
 /// A `StopIteration` in a future would end a generator: 3.12 wraps it, 3.11 refuses it.

@@ -6,8 +6,8 @@ use pyo3::types::PyList;
 use super::Future;
 use crate::engine;
 use crate::ffi::{Instance, Object, Outcome, Ref, context, object, tuple, tuple_items};
-use crate::runnable::{shown, waken};
 use crate::handle;
+use crate::runnable::{shown, waken};
 
 /// Adds a native waiter, a task: it becomes runnable when the future ends.
 ///
@@ -52,7 +52,12 @@ pub(crate) fn add_done_callback(
 }
 
 /// Adds to the list; a native waiter has `None` for a context.
-fn append(py: Python<'_>, future: &Instance<Future>, waiter: &Object, context: &Object) -> Outcome<()> {
+fn append(
+    py: Python<'_>,
+    future: &Instance<Future>,
+    waiter: &Object,
+    context: &Object,
+) -> Outcome<()> {
     let list = match future.0.waiters.share() {
         Some(list) => list,
         None => {
@@ -62,7 +67,10 @@ fn append(py: Python<'_>, future: &Instance<Future>, waiter: &Object, context: &
         }
     };
     let pair = tuple(py, &[waiter, context])?;
-    list.bind(py).cast::<PyList>().map_err(PyErr::from)?.append(pair.bind(py))?;
+    list.bind(py)
+        .cast::<PyList>()
+        .map_err(PyErr::from)?
+        .append(pair.bind(py))?;
     Ok(())
 }
 
@@ -93,8 +101,15 @@ fn wake_list(py: Python<'_>, future: &Instance<Future>, list: &Object) -> Outcom
 
 /// Schedules one: a callable in its context, a native waiter without.
 #[inline]
-fn wake(py: Python<'_>, future: &Instance<Future>, waiter: Ref, context: Option<Ref>) -> Outcome<()> {
-    let Some(event_loop) = future.0.event_loop.share() else { return Ok(()) };
+fn wake(
+    py: Python<'_>,
+    future: &Instance<Future>,
+    waiter: Ref,
+    context: Option<Ref>,
+) -> Outcome<()> {
+    let Some(event_loop) = future.0.event_loop.share() else {
+        return Ok(());
+    };
     if let Some(context) = context {
         return handle::schedule(py, &event_loop, &waiter, future.object(), &context);
     }
@@ -116,7 +131,11 @@ fn wake(py: Python<'_>, future: &Instance<Future>, waiter: Ref, context: Option<
 ///
 /// # Errors
 /// What comparing raises.
-pub(crate) fn remove_done_callback(py: Python<'_>, future: &Instance<Future>, callback: &Object) -> Outcome<usize> {
+pub(crate) fn remove_done_callback(
+    py: Python<'_>,
+    future: &Instance<Future>,
+    callback: &Object,
+) -> Outcome<usize> {
     future.check_alive()?;
     let mut removed = 0;
     if let Some(first) = future.0.waiter.share() {
@@ -126,15 +145,30 @@ pub(crate) fn remove_done_callback(py: Python<'_>, future: &Instance<Future>, ca
             removed = 1;
         }
     }
-    let Some(list) = future.0.waiters.share() else { return Ok(removed) };
-    let list = list.bind(py).cast::<PyList>().map_err(PyErr::from)?.to_owned();
+    let Some(list) = future.0.waiters.share() else {
+        return Ok(removed);
+    };
+    let list = list
+        .bind(py)
+        .cast::<PyList>()
+        .map_err(PyErr::from)?
+        .to_owned();
     let kept = PyList::empty(py);
     for pair in list.iter() {
         let same = match tuple_items(object(&pair)) {
-            [waiter, context] => equals(py, callback, waiter, (!context.is_none()).then_some(*context))?,
+            [waiter, context] => equals(
+                py,
+                callback,
+                waiter,
+                (!context.is_none()).then_some(*context),
+            )?,
             _ => false,
         };
-        if same { removed += 1 } else { kept.append(pair)? }
+        if same {
+            removed += 1
+        } else {
+            kept.append(pair)?
+        }
     }
     if kept.is_empty() {
         future.0.waiters.clear();
@@ -145,7 +179,12 @@ pub(crate) fn remove_done_callback(py: Python<'_>, future: &Instance<Future>, ca
 }
 
 /// Whether `callback` is what Python is shown for a waiter.
-fn equals(py: Python<'_>, callback: &Object, waiter: &Object, context: Option<&Object>) -> Outcome<bool> {
+fn equals(
+    py: Python<'_>,
+    callback: &Object,
+    waiter: &Object,
+    context: Option<&Object>,
+) -> Outcome<bool> {
     match context {
         Some(_) => Ok(callback.bind(py).eq(waiter.bind(py))?),
         None => Ok(callback.bind(py).eq(shown(py, waiter)?.0.bind(py))?),
@@ -161,7 +200,9 @@ pub(crate) fn waiters_shown(py: Python<'_>, future: &Instance<Future>) -> Outcom
     let pair = |waiter: &Object, context: Option<&Object>| -> Outcome<Ref> {
         match context {
             Some(captured) => tuple(py, &[waiter, &*context::made_of(py, captured)?]),
-            None => shown(py, waiter).and_then(|(callback, context)| tuple(py, &[&callback, &context])),
+            None => {
+                shown(py, waiter).and_then(|(callback, context)| tuple(py, &[&callback, &context]))
+            }
         }
     };
     if let Some(first) = future.0.waiter.share() {
@@ -174,6 +215,9 @@ pub(crate) fn waiters_shown(py: Python<'_>, future: &Instance<Future>) -> Outcom
             }
         }
     }
-    if all.is_empty() { Ok(Ref::none()) } else { Ok(all.into_any().into()) }
+    if all.is_empty() {
+        Ok(Ref::none())
+    } else {
+        Ok(all.into_any().into())
+    }
 }
-

@@ -10,7 +10,8 @@ use pyo3::types::PyTuple;
 use crate::engine::{self, Engine};
 use crate::ffi::layout::HandleFields;
 use crate::ffi::{
-    Builder, Class, ClassState, Instance, Object, Outcome, Own, Raised, Ref, Thunk, Visit, call, call_tuple, context, object,
+    Builder, Class, ClassState, Instance, Object, Outcome, Own, Raised, Ref, Thunk, Visit, call,
+    call_tuple, context, object,
 };
 use crate::report::report_raised;
 use crate::runnable::Runnable;
@@ -120,7 +121,11 @@ pub(crate) fn call_soon(
 #[inline]
 fn made<T: Class>(py: Python<'_>, engine: &Engine, value: T) -> Outcome<Own<T>> {
     // Bench: call_soon_burst, timers_cancel.
-    if engine.thread.get() == 0 { Own::new(py, value) } else { Own::new_unseen(py, value) }
+    if engine.thread.get() == 0 {
+        Own::new(py, value)
+    } else {
+        Own::new_unseen(py, value)
+    }
 }
 
 /// Makes a handle from any thread and runs it in the next turn; the caller wakes the loop.
@@ -166,7 +171,9 @@ pub(crate) fn run(py: Python<'_>, handle: &Object, fields: &HandleFields) -> Out
     if !fields.cancelled.is_empty() {
         return Ok(());
     }
-    let (Some(callback), Some(captured)) = (fields.callback.share(), fields.context.share()) else { return Ok(()) };
+    let (Some(callback), Some(captured)) = (fields.callback.share(), fields.context.share()) else {
+        return Ok(());
+    };
     let args = fields.args.share();
     let context = context::made_of(py, &captured)?;
     if let Err(raised) = context::enter(py, &context) {
@@ -201,7 +208,9 @@ fn keep_or_give_back(handle: &Object, fields: &HandleFields, context: Ref) {
 /// # Errors
 /// `MemoryError`.
 fn context_of(py: Python<'_>, fields: &HandleFields) -> Outcome<Ref> {
-    let Some(captured) = fields.context.share() else { return Ok(Ref::none()) };
+    let Some(captured) = fields.context.share() else {
+        return Ok(Ref::none());
+    };
     let context = context::made_of(py, &captured)?;
     fields.context.set(context.share());
     Ok(context)
@@ -212,23 +221,36 @@ fn context_methods<T: Class>(
     builder: Builder<T>,
     of: impl Fn(&T) -> &HandleFields + Copy + 'static,
 ) -> Builder<T> {
-    let builder = builder.getter(c"_context", c"The context to run in.", move |py, this| context_of(py, of(this)));
+    let builder = builder.getter(c"_context", c"The context to run in.", move |py, this| {
+        context_of(py, of(this))
+    });
     if cfg!(Py_3_12) {
-        return builder.plain(c"get_context", c"get_context($self)\n--\n\nThe context to run in.", move |py, this| {
-            context_of(py, of(this))
-        });
+        return builder.plain(
+            c"get_context",
+            c"get_context($self)\n--\n\nThe context to run in.",
+            move |py, this| context_of(py, of(this)),
+        );
     }
     builder
 }
 
 #[cold]
 fn failed(py: Python<'_>, handle: &Object, fields: &HandleFields, raised: Raised) -> Outcome<()> {
-    let Some(event_loop) = fields.event_loop.share() else { return Err(raised) };
+    let Some(event_loop) = fields.event_loop.share() else {
+        return Err(raised);
+    };
     let message = || {
         let callback = fields.callback.share_or_none();
-        let args = fields.args.share().map_or_else(|| PyTuple::empty(py).into_any(), |args| args.bind(py).to_owned());
-        let source = names::format_callback_source(py).and_then(|format| call(py, format, &[&callback, object(&args)]));
-        let text = source.map_or_else(|raised| report::text_of(py, &raised.take()), |text| text.bind(py).to_string());
+        let args = fields.args.share().map_or_else(
+            || PyTuple::empty(py).into_any(),
+            |args| args.bind(py).to_owned(),
+        );
+        let source = names::format_callback_source(py)
+            .and_then(|format| call(py, format, &[&callback, object(&args)]));
+        let text = source.map_or_else(
+            |raised| report::text_of(py, &raised.take()),
+            |text| text.bind(py).to_string(),
+        );
         format!("Exception in callback {text}")
     };
     let source = fields.source.share();
@@ -249,10 +271,17 @@ pub(crate) fn cancel(py: Python<'_>, handle: &Object, fields: &HandleFields) -> 
     }
     fields.cancelled.set(Ref::boolean(true));
     let event_loop = fields.event_loop.share();
-    if event_loop.as_deref().and_then(Instance::<Engine>::of).is_some_and(|engine| engine.debug.get()) {
+    if event_loop
+        .as_deref()
+        .and_then(Instance::<Engine>::of)
+        .is_some_and(|engine| engine.debug.get())
+    {
         fields.repr.set(handle.bind(py).repr()?.into_any().into());
     }
-    let gone = (fields.callback.replace(Some(Ref::none())), fields.args.replace(None));
+    let gone = (
+        fields.callback.replace(Some(Ref::none())),
+        fields.args.replace(None),
+    );
     drop(gone);
     Ok(())
 }
@@ -261,7 +290,13 @@ pub(crate) fn cancel(py: Python<'_>, handle: &Object, fields: &HandleFields) -> 
 ///
 /// # Errors
 /// What that raises.
-pub(crate) fn schedule(py: Python<'_>, event_loop: &Object, callback: &Object, arg: &Object, in_context: &Object) -> Outcome<()> {
+pub(crate) fn schedule(
+    py: Python<'_>,
+    event_loop: &Object,
+    callback: &Object,
+    arg: &Object,
+    in_context: &Object,
+) -> Outcome<()> {
     if let Some(engine) = engine::plain(event_loop) {
         engine.check_closed()?;
         call_soon(py, engine, callback, &[arg], Some(in_context))?;
@@ -269,34 +304,62 @@ pub(crate) fn schedule(py: Python<'_>, event_loop: &Object, callback: &Object, a
     }
     let in_context = &*context::made_of(py, in_context)?;
     let call_soon = crate::ffi::attribute(py, event_loop, names::call_soon(py))?;
-    crate::ffi::call_keyword(py, &call_soon, &[callback, arg], (names::context(py), in_context))?;
+    crate::ffi::call_keyword(
+        py,
+        &call_soon,
+        &[callback, arg],
+        (names::context(py), in_context),
+    )?;
     Ok(())
 }
-
 
 /// The class `Handle`.
 ///
 /// # Errors
 /// When it cannot be made.
 pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let base = names::handle_class(py).map_err(|raised| PyErr::from_value(raised.take().bind(py).to_owned()))?;
-    let builder = Builder::<Handle>::new(c"A callback to be run once, as asyncio.Handle; made by the loop.");
+    let base = names::handle_class(py)
+        .map_err(|raised| PyErr::from_value(raised.take().bind(py).to_owned()))?;
+    let builder =
+        Builder::<Handle>::new(c"A callback to be run once, as asyncio.Handle; made by the loop.");
     context_methods(builder.made_natively(), |handle| &handle.0)
-        .plain(c"cancel", c"cancel($self)\n--\n\nKeeps the callback from running.", |py, this| {
-            cancel(py, this.object(), &this.0)?;
-            Ok(Ref::none())
-        })
-        .plain(c"cancelled", c"cancelled($self)\n--\n\nTells whether it was cancelled.", |_, this| {
+        .plain(
+            c"cancel",
+            c"cancel($self)\n--\n\nKeeps the callback from running.",
+            |py, this| {
+                cancel(py, this.object(), &this.0)?;
+                Ok(Ref::none())
+            },
+        )
+        .plain(
+            c"cancelled",
+            c"cancelled($self)\n--\n\nTells whether it was cancelled.",
+            |_, this| Ok(Ref::boolean(!this.0.cancelled.is_empty())),
+        )
+        .plain(
+            c"_run",
+            c"_run($self)\n--\n\nRuns the callback now.",
+            |py, this| {
+                run(py, this.object(), &this.0)?;
+                Ok(Ref::none())
+            },
+        )
+        .getter(c"_cancelled", c"Whether it was cancelled.", |_, this| {
             Ok(Ref::boolean(!this.0.cancelled.is_empty()))
         })
-        .plain(c"_run", c"_run($self)\n--\n\nRuns the callback now.", |py, this| {
-            run(py, this.object(), &this.0)?;
-            Ok(Ref::none())
+        .getter(c"_args", c"The arguments.", |py, this| {
+            Ok(arguments(py, &this.0))
         })
-        .getter(c"_cancelled", c"Whether it was cancelled.", |_, this| Ok(Ref::boolean(!this.0.cancelled.is_empty())))
-        .getter(c"_args", c"The arguments.", |py, this| Ok(arguments(py, &this.0)))
-        .getter(c"_repr", c"The repr, kept when cancelled in debug mode.", |_, this| Ok(this.0.repr.share_or_none()))
-        .getter(c"_source_traceback", c"Where it was made, in debug mode.", |_, this| Ok(this.0.source.share_or_none()))
+        .getter(
+            c"_repr",
+            c"The repr, kept when cancelled in debug mode.",
+            |_, this| Ok(this.0.repr.share_or_none()),
+        )
+        .getter(
+            c"_source_traceback",
+            c"Where it was made, in debug mode.",
+            |_, this| Ok(this.0.source.share_or_none()),
+        )
         .create(py, Some(&base.bind(py)))
 }
 

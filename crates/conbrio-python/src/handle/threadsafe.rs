@@ -11,8 +11,8 @@ use super::{arguments, cancel, context_methods, fields, run};
 use crate::engine::Engine;
 use crate::ffi::layout::HandleFields;
 use crate::ffi::{
-    Builder, Class, ClassState, Instance, Object, Outcome, Own, Raised, Ref, Slot, Thunk, Visit, call, call_method, raise,
-    thread_ident,
+    Builder, Class, ClassState, Instance, Object, Outcome, Own, Raised, Ref, Slot, Thunk, Visit,
+    call, call_method, raise, thread_ident,
 };
 use crate::names;
 
@@ -59,8 +59,20 @@ pub(crate) fn call_soon_threadsafe(
     context: Option<&Object>,
 ) -> Outcome<Ref> {
     let fields = fields(py, engine, callback, args, context)?;
-    let handle = Own::new(py, ThreadSafeHandle { fields, gate: Slot::empty(), runner: Cell::new(0) })?;
-    engine.push(py, Thunk::new(handle.own(), |py, handle: Own<ThreadSafeHandle>| handle.run(py)));
+    let handle = Own::new(
+        py,
+        ThreadSafeHandle {
+            fields,
+            gate: Slot::empty(),
+            runner: Cell::new(0),
+        },
+    )?;
+    engine.push(
+        py,
+        Thunk::new(handle.own(), |py, handle: Own<ThreadSafeHandle>| {
+            handle.run(py)
+        }),
+    );
     Ok(handle.erase())
 }
 
@@ -84,7 +96,11 @@ impl Instance<ThreadSafeHandle> {
     /// Waits until no other thread runs the callback.
     #[inline]
     fn wait_for_end(&self, py: Python<'_>) -> Outcome<()> {
-        if self.runs_elsewhere() { self.wait_at_gate(py) } else { Ok(()) }
+        if self.runs_elsewhere() {
+            self.wait_at_gate(py)
+        } else {
+            Ok(())
+        }
     }
 
     fn runs_elsewhere(&self) -> bool {
@@ -113,25 +129,52 @@ impl Instance<ThreadSafeHandle> {
 /// # Errors
 /// When it cannot be made.
 pub(crate) fn threadsafe_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let base = names::threadsafe_handle_class(py).map_err(|raised| PyErr::from_value(raised.take().bind(py).to_owned()))?;
-    let builder = Builder::<ThreadSafeHandle>::new(c"A callback to be run once, whose handle any thread may cancel.");
+    let base = names::threadsafe_handle_class(py)
+        .map_err(|raised| PyErr::from_value(raised.take().bind(py).to_owned()))?;
+    let builder = Builder::<ThreadSafeHandle>::new(
+        c"A callback to be run once, whose handle any thread may cancel.",
+    );
     context_methods(builder.made_natively(), |handle| &handle.fields)
-        .plain(c"cancel", c"cancel($self)\n--\n\nKeeps the callback from running, or waits until it has run.", |py, this| {
-            this.wait_for_end(py)?;
-            cancel(py, this.object(), &this.fields)?;
-            Ok(Ref::none())
-        })
-        .plain(c"cancelled", c"cancelled($self)\n--\n\nTells whether it was cancelled.", |py, this| {
-            this.wait_for_end(py)?;
+        .plain(
+            c"cancel",
+            c"cancel($self)\n--\n\nKeeps the callback from running, or waits until it has run.",
+            |py, this| {
+                this.wait_for_end(py)?;
+                cancel(py, this.object(), &this.fields)?;
+                Ok(Ref::none())
+            },
+        )
+        .plain(
+            c"cancelled",
+            c"cancelled($self)\n--\n\nTells whether it was cancelled.",
+            |py, this| {
+                this.wait_for_end(py)?;
+                Ok(Ref::boolean(!this.fields.cancelled.is_empty()))
+            },
+        )
+        .plain(
+            c"_run",
+            c"_run($self)\n--\n\nRuns the callback now.",
+            |py, this| {
+                this.run(py)?;
+                Ok(Ref::none())
+            },
+        )
+        .getter(c"_cancelled", c"Whether it was cancelled.", |_, this| {
             Ok(Ref::boolean(!this.fields.cancelled.is_empty()))
         })
-        .plain(c"_run", c"_run($self)\n--\n\nRuns the callback now.", |py, this| {
-            this.run(py)?;
-            Ok(Ref::none())
+        .getter(c"_args", c"The arguments.", |py, this| {
+            Ok(arguments(py, &this.fields))
         })
-        .getter(c"_cancelled", c"Whether it was cancelled.", |_, this| Ok(Ref::boolean(!this.fields.cancelled.is_empty())))
-        .getter(c"_args", c"The arguments.", |py, this| Ok(arguments(py, &this.fields)))
-        .getter(c"_repr", c"The repr, kept when cancelled in debug mode.", |_, this| Ok(this.fields.repr.share_or_none()))
-        .getter(c"_source_traceback", c"Where it was made, in debug mode.", |_, this| Ok(this.fields.source.share_or_none()))
+        .getter(
+            c"_repr",
+            c"The repr, kept when cancelled in debug mode.",
+            |_, this| Ok(this.fields.repr.share_or_none()),
+        )
+        .getter(
+            c"_source_traceback",
+            c"Where it was made, in debug mode.",
+            |_, this| Ok(this.fields.source.share_or_none()),
+        )
         .create(py, Some(&base.bind(py)))
 }

@@ -6,7 +6,9 @@ use pyo3::prelude::*;
 use super::{arguments, cancel, context_methods, fields, made, run, show_if_kept};
 use crate::engine::Engine;
 use crate::ffi::layout::TimerFields;
-use crate::ffi::{Builder, Class, ClassState, Instance, Object, Outcome, Own, Ref, Thunk, Visit, float};
+use crate::ffi::{
+    Builder, Class, ClassState, Instance, Object, Outcome, Own, Ref, Thunk, Visit, float,
+};
 use crate::names;
 
 /// A callback to be run at a moment, `asyncio.TimerHandle`.
@@ -78,29 +80,60 @@ fn cancel_timer(py: Python<'_>, this: &Instance<TimerHandle>) -> Outcome<Ref> {
 /// # Errors
 /// When it cannot be made.
 pub(crate) fn timer_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let base = names::timer_handle_class(py).map_err(|raised| PyErr::from_value(raised.take().bind(py).to_owned()))?;
-    let builder = Builder::<TimerHandle>::new(c"A callback to be run at a moment, as asyncio.TimerHandle; made by the loop.");
+    let base = names::timer_handle_class(py)
+        .map_err(|raised| PyErr::from_value(raised.take().bind(py).to_owned()))?;
+    let builder = Builder::<TimerHandle>::new(
+        c"A callback to be run at a moment, as asyncio.TimerHandle; made by the loop.",
+    );
     context_methods(builder.made_natively(), |timer| &timer.0.handle)
-        .plain(c"cancel", c"cancel($self)\n--\n\nKeeps the callback from running.", cancel_timer)
-        .plain(c"cancelled", c"cancelled($self)\n--\n\nTells whether it was cancelled.", |_, this| {
-            Ok(Ref::boolean(!this.0.handle.cancelled.is_empty()))
-        })
-        .plain(c"when", c"when($self)\n--\n\nThe moment, in seconds of the loop's clock.", |py, this| {
-            float(py, this.0.when.get())
-        })
-        .plain(c"_run", c"_run($self)\n--\n\nRuns the callback now.", |py, this| {
-            run(py, this.object(), &this.0.handle)?;
-            Ok(Ref::none())
-        })
-        .getter(c"_when", c"The moment, in seconds of the loop's clock.", |py, this| float(py, this.0.when.get()))
-        .getter(c"_scheduled", c"Whether the loop still keeps it.", |_, this| Ok(Ref::boolean(this.0.key.get() != 0)))
+        .plain(
+            c"cancel",
+            c"cancel($self)\n--\n\nKeeps the callback from running.",
+            cancel_timer,
+        )
+        .plain(
+            c"cancelled",
+            c"cancelled($self)\n--\n\nTells whether it was cancelled.",
+            |_, this| Ok(Ref::boolean(!this.0.handle.cancelled.is_empty())),
+        )
+        .plain(
+            c"when",
+            c"when($self)\n--\n\nThe moment, in seconds of the loop's clock.",
+            |py, this| float(py, this.0.when.get()),
+        )
+        .plain(
+            c"_run",
+            c"_run($self)\n--\n\nRuns the callback now.",
+            |py, this| {
+                run(py, this.object(), &this.0.handle)?;
+                Ok(Ref::none())
+            },
+        )
+        .getter(
+            c"_when",
+            c"The moment, in seconds of the loop's clock.",
+            |py, this| float(py, this.0.when.get()),
+        )
+        .getter(
+            c"_scheduled",
+            c"Whether the loop still keeps it.",
+            |_, this| Ok(Ref::boolean(this.0.key.get() != 0)),
+        )
         .getter(c"_cancelled", c"Whether it was cancelled.", |_, this| {
             Ok(Ref::boolean(!this.0.handle.cancelled.is_empty()))
         })
-        .getter(c"_args", c"The arguments.", |py, this| Ok(arguments(py, &this.0.handle)))
-        .getter(c"_repr", c"The repr, kept when cancelled in debug mode.", |_, this| Ok(this.0.handle.repr.share_or_none()))
-        .getter(c"_source_traceback", c"Where it was made, in debug mode.", |_, this| {
-            Ok(this.0.handle.source.share_or_none())
+        .getter(c"_args", c"The arguments.", |py, this| {
+            Ok(arguments(py, &this.0.handle))
         })
+        .getter(
+            c"_repr",
+            c"The repr, kept when cancelled in debug mode.",
+            |_, this| Ok(this.0.handle.repr.share_or_none()),
+        )
+        .getter(
+            c"_source_traceback",
+            c"Where it was made, in debug mode.",
+            |_, this| Ok(this.0.handle.source.share_or_none()),
+        )
         .create(py, Some(&base.bind(py)))
 }

@@ -6,7 +6,9 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::{Making, Task, initialise, text};
 use crate::ffi::layout::{FutureFields, TaskFields};
-use crate::ffi::{Args, Builder, Instance, Object, Outcome, Parameters, Ref, call, is_true, object};
+use crate::ffi::{
+    Args, Builder, Instance, Object, Outcome, Parameters, Ref, call, is_true, object,
+};
 use crate::future::{self, Future};
 use crate::names;
 
@@ -23,7 +25,12 @@ pub(crate) fn class<'py>(py: Python<'py>, base: &Bound<'py, PyAny>) -> PyResult<
     let builder = Builder::<Task>::new(doc)
         .subclassable()
         .immutable()
-        .new_with(|_, _, _| Ok(Task { future: Future(FutureFields::empty()), own: TaskFields::empty() }))
+        .new_with(|_, _, _| {
+            Ok(Task {
+                future: Future(FutureFields::empty()),
+                own: TaskFields::empty(),
+            })
+        })
         .init(init)
         .finalizer(|py, this| this.report_end(py))
         .repr(|py, this| call(py, names::task_repr(py)?, &[this.object()]));
@@ -32,10 +39,22 @@ pub(crate) fn class<'py>(py: Python<'py>, base: &Bound<'py, PyAny>) -> PyResult<
 }
 
 /// `__init__(coro, *, loop=None, name=None, context=None, eager_start=False)`.
-fn init(py: Python<'_>, this: &Instance<Task>, args: &Object, keywords: Option<&Object>) -> Outcome<()> {
-    let args = args.bind(py).to_owned().cast_into::<PyTuple>().map_err(PyErr::from)?;
+fn init(
+    py: Python<'_>,
+    this: &Instance<Task>,
+    args: &Object,
+    keywords: Option<&Object>,
+) -> Outcome<()> {
+    let args = args
+        .bind(py)
+        .to_owned()
+        .cast_into::<PyTuple>()
+        .map_err(PyErr::from)?;
     if args.len() > 1 {
-        let text = format!("Task() takes exactly 1 positional argument ({} given)", args.len());
+        let text = format!(
+            "Task() takes exactly 1 positional argument ({} given)",
+            args.len()
+        );
         return Err(pyo3::exceptions::PyTypeError::new_err(text).into());
     }
     let mut given: [Option<Ref>; 5] = [const { None }; 5];
@@ -46,20 +65,42 @@ fn init(py: Python<'_>, this: &Instance<Task>, args: &Object, keywords: Option<&
         assign(py, keywords, &mut given)?;
     }
     let [Some(coroutine), event_loop, name, context, eager] = &given else {
-        return Err(pyo3::exceptions::PyTypeError::new_err("Task() missing required argument 'coro' (pos 1)").into());
+        return Err(pyo3::exceptions::PyTypeError::new_err(
+            "Task() missing required argument 'coro' (pos 1)",
+        )
+        .into());
     };
-    let eager = eager.as_ref().map_or(Ok(false), |eager| is_true(py, eager))?;
-    let making = Making { coroutine, name: name.as_deref(), context: context.as_deref(), eager };
+    let eager = eager
+        .as_ref()
+        .map_or(Ok(false), |eager| is_true(py, eager))?;
+    let making = Making {
+        coroutine,
+        name: name.as_deref(),
+        context: context.as_deref(),
+        eager,
+    };
     initialise(py, this, event_loop.as_deref(), &making)
 }
 
 /// Assigns keywords to `coro`, `loop`, `name`, `context` and `eager_start`.
 fn assign(py: Python<'_>, keywords: &Object, given: &mut [Option<Ref>; 5]) -> Outcome<()> {
     let known = ["coro", "loop", "name", "context", "eager_start"];
-    let known = if cfg!(Py_3_12) { &known[..] } else { known.get(..4).unwrap_or_default() };
-    for (name, value) in keywords.bind(py).cast::<PyDict>().map_err(PyErr::from)?.iter() {
+    let known = if cfg!(Py_3_12) {
+        &known[..]
+    } else {
+        known.get(..4).unwrap_or_default()
+    };
+    for (name, value) in keywords
+        .bind(py)
+        .cast::<PyDict>()
+        .map_err(PyErr::from)?
+        .iter()
+    {
         let text = name.extract::<String>()?;
-        let place = known.iter().position(|known| *known == text).and_then(|index| given.get_mut(index));
+        let place = known
+            .iter()
+            .position(|known| *known == text)
+            .and_then(|index| given.get_mut(index));
         let Some(place) = place else {
             let text = format!("Task() got an unexpected keyword argument '{text}'");
             return Err(pyo3::exceptions::PyTypeError::new_err(text).into());
@@ -72,12 +113,20 @@ fn assign(py: Python<'_>, keywords: &Object, given: &mut [Option<Ref>; 5]) -> Ou
 /// What a future can do and a task cannot.
 fn refused(builder: Builder<Task>) -> Builder<Task> {
     builder
-        .one(c"set_result", c"set_result($self, result, /)\n--\n\n", |_, _, _| {
-            Err(PyRuntimeError::new_err("Task does not support set_result operation").into())
-        })
-        .one(c"set_exception", c"set_exception($self, exception, /)\n--\n\n", |_, _, _| {
-            Err(PyRuntimeError::new_err("Task does not support set_exception operation").into())
-        })
+        .one(
+            c"set_result",
+            c"set_result($self, result, /)\n--\n\n",
+            |_, _, _| {
+                Err(PyRuntimeError::new_err("Task does not support set_result operation").into())
+            },
+        )
+        .one(
+            c"set_exception",
+            c"set_exception($self, exception, /)\n--\n\n",
+            |_, _, _| {
+                Err(PyRuntimeError::new_err("Task does not support set_exception operation").into())
+            },
+        )
 }
 
 fn stacks(builder: Builder<Task>) -> Builder<Task> {
@@ -109,7 +158,12 @@ fn keyword_only<'a, const N: usize>(
     function: &str,
     names: [&Bound<'_, pyo3::types::PyString>; N],
 ) -> Outcome<[Option<&'a Object>; N]> {
-    args.parse(&Parameters { function, names, positional: 0, required: 0 })
+    args.parse(&Parameters {
+        function,
+        names,
+        positional: 0,
+        required: 0,
+    })
 }
 
 fn cancelling(builder: Builder<Task>) -> Builder<Task> {
@@ -154,34 +208,53 @@ fn cancelling(builder: Builder<Task>) -> Builder<Task> {
 
 fn names_and_context(builder: Builder<Task>) -> Builder<Task> {
     let builder = builder
-        .plain(c"get_name", c"get_name($self, /)\n--\n\n", |py, this| this.name(py))
-        .one(c"set_name", c"set_name($self, value, /)\n--\n\n", |py, this, value| {
-            this.own.name.set(text(py, value)?);
-            Ok(Ref::none())
+        .plain(c"get_name", c"get_name($self, /)\n--\n\n", |py, this| {
+            this.name(py)
         })
-        .plain(c"get_coro", c"get_coro($self, /)\n--\n\n", |_, this| Ok(this.own.coroutine.share_or_none()));
-    if cfg!(Py_3_12) {
-        return builder.plain(c"get_context", c"get_context($self, /)\n--\n\n", |_, this| {
-            Ok(this.own.context.share_or_none())
+        .one(
+            c"set_name",
+            c"set_name($self, value, /)\n--\n\n",
+            |py, this, value| {
+                this.own.name.set(text(py, value)?);
+                Ok(Ref::none())
+            },
+        )
+        .plain(c"get_coro", c"get_coro($self, /)\n--\n\n", |_, this| {
+            Ok(this.own.coroutine.share_or_none())
         });
+    if cfg!(Py_3_12) {
+        return builder.plain(
+            c"get_context",
+            c"get_context($self, /)\n--\n\n",
+            |_, this| Ok(this.own.context.share_or_none()),
+        );
     }
     builder
 }
 
 fn attributes(builder: Builder<Task>) -> Builder<Task> {
     builder
-        .getter(c"_coro", c"The coroutine.", |_, this| Ok(this.own.coroutine.share_or_none()))
-        .getter(c"_fut_waiter", c"What it waits for.", |_, this| Ok(this.own.awaited.share_or_none()))
-        .getter(c"_must_cancel", c"Whether its next step throws CancelledError.", |_, this| {
-            Ok(Ref::boolean(this.must_cancel()))
+        .getter(c"_coro", c"The coroutine.", |_, this| {
+            Ok(this.own.coroutine.share_or_none())
         })
+        .getter(c"_fut_waiter", c"What it waits for.", |_, this| {
+            Ok(this.own.awaited.share_or_none())
+        })
+        .getter(
+            c"_must_cancel",
+            c"Whether its next step throws CancelledError.",
+            |_, this| Ok(Ref::boolean(this.must_cancel())),
+        )
         .property(
             c"_log_destroy_pending",
             c"Whether its death while pending is reported.",
             |_, this| Ok(Ref::boolean(this.logs_destroy())),
             |py, this, value| {
                 let Some(value) = value else {
-                    return Err(pyo3::exceptions::PyAttributeError::new_err("cannot delete attribute").into());
+                    return Err(pyo3::exceptions::PyAttributeError::new_err(
+                        "cannot delete attribute",
+                    )
+                    .into());
                 };
                 this.set_logs_destroy(is_true(py, value)?);
                 Ok(())

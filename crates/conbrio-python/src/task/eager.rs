@@ -39,7 +39,11 @@ fn swap(py: Python<'_>, event_loop: &Object, task: Option<&Object>) -> Outcome<O
         return engine.swap_task(py, task);
     }
     let none = Ref::none();
-    let former = call(py, names::swap_current_task(py)?, &[event_loop, task.unwrap_or(&none)])?;
+    let former = call(
+        py,
+        names::swap_current_task(py)?,
+        &[event_loop, task.unwrap_or(&none)],
+    )?;
     let _ = is_true;
     Ok((!former.is_none()).then_some(former))
 }

@@ -16,7 +16,8 @@ use pyo3::prelude::*;
 use crate::engine::{self, Engine};
 use crate::ffi::layout::{self, FutureFields, TaskFields};
 use crate::ffi::{
-    Class, ClassState, Instance, Object, Outcome, Own, Ref, Visit, call, call_keyword, call_method, context, is_true, object,
+    Class, ClassState, Instance, Object, Outcome, Own, Ref, Visit, call, call_keyword, call_method,
+    context, is_true, object,
 };
 use crate::future::{self, Future};
 use crate::{names, report};
@@ -56,7 +57,8 @@ impl Class for Task {
 
     #[inline]
     fn has_last_words(&self) -> bool {
-        self.future.0.logs() || (self.logs_destroy() && self.future.0.state.get() == crate::ffi::layout::PENDING)
+        self.future.0.logs()
+            || (self.logs_destroy() && self.future.0.state.get() == crate::ffi::layout::PENDING)
     }
 
     #[inline]
@@ -111,14 +113,21 @@ pub(crate) struct Making<'a> {
 /// # Errors
 /// `TypeError` when that is no coroutine.
 #[inline]
-pub(crate) fn create(py: Python<'_>, engine: &Instance<Engine>, making: &Making<'_>) -> Outcome<Own<Task>> {
+pub(crate) fn create(
+    py: Python<'_>,
+    engine: &Instance<Engine>,
+    making: &Making<'_>,
+) -> Outcome<Own<Task>> {
     check_coroutine(py, making.coroutine)?;
     let own = fields(py, making)?;
     let future = Future(FutureFields::pending(engine.object().share(), true));
     let task = Own::new(py, Task { future, own })?;
     task.set_logs_destroy(true);
     if engine.debug.get() {
-        task.future.0.source.set(call(py, names::extract_stack(py)?, &[])?);
+        task.future
+            .0
+            .source
+            .set(call(py, names::extract_stack(py)?, &[])?);
     }
     begin(py, &task, making.eager)?;
     Ok(task)
@@ -153,15 +162,25 @@ fn name(py: Python<'_>, given: Option<&Object>) -> Outcome<Ref> {
 /// `str(object)`, or the object if that is what it is.
 fn text(py: Python<'_>, given: &Object) -> Outcome<Ref> {
     let bound = given.bind(py);
-    if bound.is_exact_instance_of::<pyo3::types::PyString>() { Ok(given.share()) } else { Ok(bound.str()?.into_any().into()) }
+    if bound.is_exact_instance_of::<pyo3::types::PyString>() {
+        Ok(given.share())
+    } else {
+        Ok(bound.str()?.into_any().into())
+    }
 }
 
 #[inline]
 fn check_coroutine(py: Python<'_>, coroutine: &Object) -> Outcome<()> {
-    if crate::ffi::is_coroutine(coroutine) || is_true(py, &*call(py, names::is_coroutine(py)?, &[coroutine])?)? {
+    if crate::ffi::is_coroutine(coroutine)
+        || is_true(py, &*call(py, names::is_coroutine(py)?, &[coroutine])?)?
+    {
         return Ok(());
     }
-    Err(PyTypeError::new_err(format!("a coroutine was expected, got {}", report::text_of(py, coroutine))).into())
+    Err(PyTypeError::new_err(format!(
+        "a coroutine was expected, got {}",
+        report::text_of(py, coroutine)
+    ))
+    .into())
 }
 
 /// Runs the first step at once, or schedules it.
@@ -178,7 +197,10 @@ fn is_loop_running(py: Python<'_>, task: &Instance<Task>) -> Outcome<bool> {
     let event_loop = task.future.0.event_loop.share_or_none();
     match Instance::<Engine>::of(&event_loop) {
         Some(engine) => Ok(engine.thread.get() != 0),
-        None => is_true(py, &*call_method(py, &event_loop, names::is_running(py), &[])?),
+        None => is_true(
+            py,
+            &*call_method(py, &event_loop, names::is_running(py), &[])?,
+        ),
     }
 }
 
@@ -205,7 +227,13 @@ impl Instance<Task> {
             return Ok(true);
         }
         self.set_must_cancel(true);
-        drop(self.future.0.cancel_message.replace(message.filter(|message| !message.is_none()).map(Object::share)));
+        drop(
+            self.future.0.cancel_message.replace(
+                message
+                    .filter(|message| !message.is_none())
+                    .map(Object::share),
+            ),
+        );
         Ok(true)
     }
 
@@ -215,7 +243,9 @@ impl Instance<Task> {
     /// `MemoryError`.
     pub(crate) fn name(&self, py: Python<'_>) -> Outcome<Ref> {
         let name = self.own.name.share_or_none();
-        let Ok(number) = name.bind(py).extract::<u64>() else { return Ok(name) };
+        let Ok(number) = name.bind(py).extract::<u64>() else {
+            return Ok(name);
+        };
         let text = pyo3::types::PyString::new(py, &format!("Task-{number}"));
         self.own.name.set(object(&text).share());
         Ok(object(&text).share())
@@ -223,7 +253,8 @@ impl Instance<Task> {
 
     /// Last words: an exception nobody looked at, or an end that nobody waited for.
     pub(crate) fn report_end(&self, py: Python<'_>) {
-        if self.future().is_pending() && self.logs_destroy() && !self.future.0.event_loop.is_empty() {
+        if self.future().is_pending() && self.logs_destroy() && !self.future.0.event_loop.is_empty()
+        {
             self.report_destroyed(py);
         }
         self.future().report_unretrieved(py);
@@ -236,7 +267,12 @@ impl Instance<Task> {
         if let Some(source) = &source {
             details.push(("source_traceback", source));
         }
-        if let Err(raised) = report::report(py, &event_loop, "Task was destroyed but it is pending!", &details) {
+        if let Err(raised) = report::report(
+            py,
+            &event_loop,
+            "Task was destroyed but it is pending!",
+            &details,
+        ) {
             crate::ffi::write_unraisable(raised, self.object());
         }
     }
@@ -252,14 +288,28 @@ fn cancel_awaited(py: Python<'_>, awaited: &Object, message: Option<&Object>) ->
     }
     let cancel = crate::ffi::attribute(py, awaited, names::cancel(py))?;
     let none = Ref::none();
-    is_true(py, &*call_keyword(py, &cancel, &[], (names::msg(py), message.unwrap_or(&none)))?)
+    is_true(
+        py,
+        &*call_keyword(py, &cancel, &[], (names::msg(py), message.unwrap_or(&none)))?,
+    )
 }
 
 /// Initialises a task that Python constructs.
-fn initialise(py: Python<'_>, task: &Instance<Task>, event_loop: Option<&Object>, making: &Making<'_>) -> Outcome<()> {
+fn initialise(
+    py: Python<'_>,
+    task: &Instance<Task>,
+    event_loop: Option<&Object>,
+    making: &Making<'_>,
+) -> Outcome<()> {
     future::initialise(py, &task.future.0, event_loop, true)?;
     #[cfg(not(Py_3_14))]
-    if !task.future.0.event_loop.share().is_some_and(|event_loop| Instance::<Engine>::of(&event_loop).is_some()) {
+    if !task
+        .future
+        .0
+        .event_loop
+        .share()
+        .is_some_and(|event_loop| Instance::<Engine>::of(&event_loop).is_some())
+    {
         call(py, names::adopt(py)?, &[])?;
     }
     if let Err(raised) = check_coroutine(py, making.coroutine) {
@@ -290,5 +340,6 @@ fn plain_loop(event_loop: &Object) -> Option<&Instance<Engine>> {
 /// `object` as one of our futures or tasks of exactly our classes: nobody has overridden their methods.
 #[inline]
 fn as_exact_future(object: &Object) -> Option<&Instance<Future>> {
-    Instance::<Future>::of_exact(object).or_else(|| Instance::<Task>::of_exact(object).map(|task| task.future()))
+    Instance::<Future>::of_exact(object)
+        .or_else(|| Instance::<Task>::of_exact(object).map(|task| task.future()))
 }

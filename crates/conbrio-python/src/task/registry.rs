@@ -25,5 +25,8 @@ pub(super) fn forget(task: &Task) {
 #[pyfunction]
 #[pyo3(name = "_native_tasks")]
 pub(crate) fn all_tasks(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyAny>>> {
-    Ok(TaskList::all(py).into_iter().map(|task| task.bind(py).to_owned()).collect())
+    Ok(TaskList::all(py)
+        .into_iter()
+        .map(|task| task.bind(py).to_owned())
+        .collect())
 }

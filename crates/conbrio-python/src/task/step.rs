@@ -6,8 +6,9 @@ use pyo3::prelude::*;
 use super::{Task, cancel_awaited, plain_loop, registry};
 use crate::engine::Engine;
 use crate::ffi::{
-    Builtin, Instance, Object, Outcome, Own, Raised, Ref, Resumed, Thunk, attribute, attribute_if_any, call, call_keyword,
-    call_method, context, is_instance, is_true, object, raise, resume, returned_value,
+    Builtin, Instance, Object, Outcome, Own, Raised, Ref, Resumed, Thunk, attribute,
+    attribute_if_any, call, call_keyword, call_method, context, is_instance, is_true, object,
+    raise, resume, returned_value,
 };
 use crate::future::{Ending, Future, park};
 use crate::report::{ends_loop, report_raised, text_of};
@@ -15,16 +16,22 @@ use crate::runnable::Runnable;
 use crate::{handle, names};
 
 /// The callable that asyncio's own futures and loops are given to wake a task.
-static WAKEUP: Builtin = Builtin::new::<Task, _>(c"task_wakeup", |py, task: &Instance<Task>, future: &Object| {
-    wakeup(py, task, future)?;
-    Ok(Ref::none())
-});
+static WAKEUP: Builtin = Builtin::new::<Task, _>(
+    c"task_wakeup",
+    |py, task: &Instance<Task>, future: &Object| {
+        wakeup(py, task, future)?;
+        Ok(Ref::none())
+    },
+);
 
 /// The callable that makes a step; its argument is the exception to throw, or `None`.
-static STEP: Builtin = Builtin::new::<Task, _>(c"task_step", |py, task: &Instance<Task>, exception: &Object| {
-    enter_and_step(py, task, (!exception.is_none()).then(|| exception.share()))?;
-    Ok(Ref::none())
-});
+static STEP: Builtin = Builtin::new::<Task, _>(
+    c"task_step",
+    |py, task: &Instance<Task>, exception: &Object| {
+        enter_and_step(py, task, (!exception.is_none()).then(|| exception.share()))?;
+        Ok(Ref::none())
+    },
+);
 
 /// A parked task as something to run.
 #[inline]
@@ -69,7 +76,13 @@ pub(super) fn soon(py: Python<'_>, task: &Instance<Task>) -> Outcome<()> {
 fn soon_with(py: Python<'_>, task: &Instance<Task>, exception: &Object) -> Outcome<()> {
     let event_loop = task.future.0.event_loop.share_or_none();
     let step = STEP.bind(py, task)?;
-    handle::schedule(py, &event_loop, &step, exception, &*task.own.context.share_or_none())
+    handle::schedule(
+        py,
+        &event_loop,
+        &step,
+        exception,
+        &*task.own.context.share_or_none(),
+    )
 }
 
 /// Schedules a step that throws a `RuntimeError`.
@@ -82,12 +95,16 @@ fn soon_with_error(py: Python<'_>, task: &Instance<Task>, text: String) -> Outco
 /// Runs a step from the ready queue.
 #[inline]
 fn run(py: Python<'_>, task: Own<Task>) -> Outcome<()> {
-    let Some(event_loop) = task.future.0.event_loop.share() else { return Ok(()) };
+    let Some(event_loop) = task.future.0.event_loop.share() else {
+        return Ok(());
+    };
     let exception = match ended(py, &task) {
         Ok(exception) => exception,
         Err(raised) => return failed(py, &task, &event_loop, raised),
     };
-    let Some(context) = task.own.context.share() else { return Ok(()) };
+    let Some(context) = task.own.context.share() else {
+        return Ok(());
+    };
     if let Err(raised) = context::enter(py, &context) {
         return failed(py, &task, &event_loop, raised);
     }
@@ -102,8 +119,12 @@ fn run(py: Python<'_>, task: Own<Task>) -> Outcome<()> {
 /// What the awaited future ended with, if that has to be thrown.
 #[inline]
 fn ended(py: Python<'_>, task: &Instance<Task>) -> Outcome<Option<Ref>> {
-    let Some(awaited) = task.own.awaited.take() else { return Ok(None) };
-    let Some(future) = Instance::<Future>::of(&awaited) else { return Ok(None) };
+    let Some(awaited) = task.own.awaited.take() else {
+        return Ok(None);
+    };
+    let Some(future) = Instance::<Future>::of(&awaited) else {
+        return Ok(None);
+    };
     future.0.unset_awaited_by(task.object());
     if future.0.exception.is_empty() && !future.is_cancelled() {
         return Ok(None);
@@ -116,14 +137,24 @@ fn ended(py: Python<'_>, task: &Instance<Task>) -> Outcome<Option<Ref>> {
 
 /// Reports what a step raised, unless it ends the loop.
 #[cold]
-fn failed(py: Python<'_>, task: &Instance<Task>, event_loop: &Object, raised: Raised) -> Outcome<()> {
+fn failed(
+    py: Python<'_>,
+    task: &Instance<Task>,
+    event_loop: &Object,
+    raised: Raised,
+) -> Outcome<()> {
     let message = || format!("Exception in callback {}", text_of(py, task.object()));
     report_raised(py, event_loop, raised, message, &[])
 }
 
 /// The step as the current task of the loop; the context is entered already.
 #[inline]
-fn current_step(py: Python<'_>, task: &Instance<Task>, event_loop: &Object, exception: Option<Ref>) -> Outcome<()> {
+fn current_step(
+    py: Python<'_>,
+    task: &Instance<Task>,
+    event_loop: &Object,
+    exception: Option<Ref>,
+) -> Outcome<()> {
     let Some(engine) = Instance::<Engine>::of(event_loop) else {
         call(py, names::enter_task(py)?, &[event_loop, task.object()])?;
         let stepped = step(py, task, exception).map_err(Raised::take);
@@ -148,7 +179,8 @@ fn current_step(py: Python<'_>, task: &Instance<Task>, event_loop: &Object, exce
 #[cold]
 fn entered_already(py: Python<'_>, task: &Instance<Task>, other: &Object) -> Raised {
     let (task, other) = (text_of(py, task.object()), text_of(py, other));
-    let text = format!("Cannot enter into task {task} while another task {other} is being executed.");
+    let text =
+        format!("Cannot enter into task {task} while another task {other} is being executed.");
     PyRuntimeError::new_err(text).into()
 }
 
@@ -167,7 +199,11 @@ fn wakeup(py: Python<'_>, task: &Instance<Task>, future: &Object) -> Outcome<()>
         }
         None => {
             #[cfg(Py_3_14)]
-            call(py, names::discard_from_awaited_by(py)?, &[future, task.object()])?;
+            call(
+                py,
+                names::discard_from_awaited_by(py)?,
+                &[future, task.object()],
+            )?;
             call_method(py, future, names::result(py), &[])
         }
     };
@@ -184,7 +220,11 @@ pub(super) fn step(py: Python<'_>, task: &Instance<Task>, exception: Option<Ref>
     if !task.future().is_pending() {
         return Err(stepped_after_end(py, task, exception));
     }
-    let exception = if task.must_cancel() { Some(cancelling(py, task, exception)?) } else { exception };
+    let exception = if task.must_cancel() {
+        Some(cancelling(py, task, exception)?)
+    } else {
+        exception
+    };
     task.own.awaited.clear();
     let Some(coroutine) = task.own.coroutine.share() else {
         return Err(PyRuntimeError::new_err("uninitialized Task object").into());
@@ -203,7 +243,11 @@ pub(super) fn step(py: Python<'_>, task: &Instance<Task>, exception: Option<Ref>
 #[cold]
 fn stepped_after_end(py: Python<'_>, task: &Instance<Task>, exception: Option<Ref>) -> Raised {
     let exception = exception.unwrap_or_else(Ref::none);
-    let text = format!("__step(): already done: {} {}", text_of(py, task.object()), text_of(py, &exception));
+    let text = format!(
+        "__step(): already done: {} {}",
+        text_of(py, task.object()),
+        text_of(py, &exception)
+    );
     crate::future::invalid_state(py, &text)
 }
 
@@ -250,7 +294,11 @@ fn ended_by(py: Python<'_>, task: &Instance<Task>, raised: Raised) -> Outcome<()
         return task.future().cancel(py, None).map(drop);
     }
     task.future().set_exception(py, &exception)?;
-    if ends_loop(py, &exception) { Err(raise(exception)) } else { Ok(()) }
+    if ends_loop(py, &exception) {
+        Err(raise(exception))
+    } else {
+        Ok(())
+    }
 }
 
 /// The coroutine yielded: a future to wait for, or `None` to go on in the next turn.
@@ -259,9 +307,18 @@ fn yielded(py: Python<'_>, task: &Instance<Task>, answer: Ref) -> Outcome<()> {
     if answer.is_none() {
         return soon(py, task);
     }
-    let Some(future) = super::as_exact_future(&answer) else { return yielded_other(py, task, &answer) };
+    let Some(future) = super::as_exact_future(&answer) else {
+        return yielded_other(py, task, &answer);
+    };
     if future.object().is(task.object()) {
-        return soon_with_error(py, task, format!("Task cannot await on itself: {}", text_of(py, task.object())));
+        return soon_with_error(
+            py,
+            task,
+            format!(
+                "Task cannot await on itself: {}",
+                text_of(py, task.object())
+            ),
+        );
     }
     if !future.0.event_loop.same(&task.future.0.event_loop) {
         return soon_with_error(py, task, other_loop(py, task, &answer));
@@ -273,7 +330,11 @@ fn yielded(py: Python<'_>, task: &Instance<Task>, answer: Ref) -> Outcome<()> {
     future.0.set_awaited_by(task.object());
     park(py, future, task.own().erase())?;
     drop(task.own.awaited.replace(Some(answer)));
-    if task.must_cancel() { cancel_at_once(py, task) } else { Ok(()) }
+    if task.must_cancel() {
+        cancel_at_once(py, task)
+    } else {
+        Ok(())
+    }
 }
 
 /// The task was asked to end while it ran: what it now waits for is cancelled.
@@ -292,7 +353,14 @@ fn cancel_at_once(py: Python<'_>, task: &Instance<Task>) -> Outcome<()> {
 #[cold]
 fn yielded_other(py: Python<'_>, task: &Instance<Task>, answer: &Object) -> Outcome<()> {
     if answer.is(task.object()) {
-        return soon_with_error(py, task, format!("Task cannot await on itself: {}", text_of(py, task.object())));
+        return soon_with_error(
+            py,
+            task,
+            format!(
+                "Task cannot await on itself: {}",
+                text_of(py, task.object())
+            ),
+        );
     }
     let blocking = match attribute_if_any(py, answer, names::asyncio_future_blocking(py))? {
         Some(blocking) if !blocking.is_none() => is_true(py, &blocking)?,
@@ -305,14 +373,25 @@ fn yielded_other(py: Python<'_>, task: &Instance<Task>, answer: &Object) -> Outc
     if !blocking {
         return soon_with_error(py, task, without_await(py, task, answer));
     }
-    answer.bind(py).setattr(names::asyncio_future_blocking(py), false)?;
+    answer
+        .bind(py)
+        .setattr(names::asyncio_future_blocking(py), false)?;
     let add = attribute(py, answer, names::add_done_callback(py))?;
     let wakeup = WAKEUP.bind(py, task)?;
-    call_keyword(py, &add, &[&wakeup], (names::context(py), &*task.own.context.share_or_none()))?;
+    call_keyword(
+        py,
+        &add,
+        &[&wakeup],
+        (names::context(py), &*task.own.context.share_or_none()),
+    )?;
     task.own.awaited.set(answer.share());
     #[cfg(Py_3_14)]
     call(py, names::add_to_awaited_by(py)?, &[answer, task.object()])?;
-    if task.must_cancel() { cancel_at_once(py, task) } else { Ok(()) }
+    if task.must_cancel() {
+        cancel_at_once(py, task)
+    } else {
+        Ok(())
+    }
 }
 
 /// The loop of somebody else's future.
@@ -327,7 +406,9 @@ fn bad_yield(py: Python<'_>, task: &Instance<Task>, answer: &Object) -> Outcome<
     let text = text_of(py, answer);
     if is_true(py, &*call(py, names::is_generator(py)?, &[answer])?)? {
         let task_text = text_of(py, task.object());
-        let text = format!("yield was used instead of yield from for generator in task {task_text} with {text}");
+        let text = format!(
+            "yield was used instead of yield from for generator in task {task_text} with {text}"
+        );
         return soon_with_error(py, task, text);
     }
     soon_with_error(py, task, format!("Task got bad yield: {text}"))
@@ -342,4 +423,3 @@ fn other_loop(py: Python<'_>, task: &Instance<Task>, answer: &Object) -> String 
     let (task, answer) = (text_of(py, task.object()), text_of(py, answer));
     format!("Task {task} got Future {answer} attached to a different loop")
 }
-

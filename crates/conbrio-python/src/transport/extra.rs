@@ -34,9 +34,17 @@ pub(crate) struct Ends {
 impl Ends {
     /// Asks the system.
     pub(crate) fn of(fd: RawFd, protocol: i32) -> Self {
-        let mut ends = Self { local: Some(Address::default()), peer: Some(Address::default()), protocol };
-        ends.local = ends.local.filter_mut(|address| socket::local_address(fd, address).is_ok());
-        ends.peer = ends.peer.filter_mut(|address| socket::peer_address(fd, address).is_ok());
+        let mut ends = Self {
+            local: Some(Address::default()),
+            peer: Some(Address::default()),
+            protocol,
+        };
+        ends.local = ends
+            .local
+            .filter_mut(|address| socket::local_address(fd, address).is_ok());
+        ends.peer = ends
+            .peer
+            .filter_mut(|address| socket::peer_address(fd, address).is_ok());
         ends
     }
 
@@ -44,7 +52,11 @@ impl Ends {
     pub(crate) fn accepted(fd: RawFd, peer: Address, protocol: i32) -> Self {
         let mut local = Address::default();
         let known = socket::local_address(fd, &mut local).is_ok();
-        Self { local: known.then_some(local), peer: Some(peer), protocol }
+        Self {
+            local: known.then_some(local),
+            peer: Some(peer),
+            protocol,
+        }
     }
 
     /// The peer's address as a Python object.
@@ -52,18 +64,22 @@ impl Ends {
     /// # Errors
     /// `MemoryError`.
     pub(crate) fn peer_object(&self, py: Python<'_>) -> Outcome<Ref> {
-        self.peer.map_or_else(|| Ok(Ref::none()), |peer| address_object(py, &peer))
+        self.peer
+            .map_or_else(|| Ok(Ref::none()), |peer| address_object(py, &peer))
     }
 
     fn family(&self) -> u16 {
-        self.local.or(self.peer).map_or(0, |address| family(address.as_bytes()))
+        self.local
+            .or(self.peer)
+            .map_or(0, |address| family(address.as_bytes()))
     }
 }
 
 /// Whether `address_object` can write the addresses of a socket as Python does.
 pub(crate) fn is_known_family(fd: RawFd) -> bool {
     let mut local = Address::default();
-    socket::local_address(fd, &mut local).is_ok() && matches!(family(local.as_bytes()), UNIX | INET | INET6)
+    socket::local_address(fd, &mut local).is_ok()
+        && matches!(family(local.as_bytes()), UNIX | INET | INET6)
 }
 
 /// Keeps a value that a test has filled.
@@ -79,7 +95,12 @@ impl<T> FilterMut<T> for Option<T> {
 }
 
 /// `get_extra_info(name, default)`.
-pub(super) fn get(py: Python<'_>, this: &Instance<StreamTransport>, name: &Object, default: Option<&Object>) -> Outcome<Ref> {
+pub(super) fn get(
+    py: Python<'_>,
+    this: &Instance<StreamTransport>,
+    name: &Object,
+    default: Option<&Object>,
+) -> Outcome<Ref> {
     let extra = this.fields.extra.share_or_none();
     let extra = extra.bind(py);
     let name = name.bind(py);
@@ -99,7 +120,11 @@ pub(super) fn get(py: Python<'_>, this: &Instance<StreamTransport>, name: &Objec
 
 /// The whole dictionary, nothing left out.
 pub(super) fn all(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<Ref> {
-    for name in [names::socket_name(py), names::sockname(py), names::peername(py)] {
+    for name in [
+        names::socket_name(py),
+        names::sockname(py),
+        names::peername(py),
+    ] {
         get(py, this, object(name), None)?;
     }
     Ok(this.fields.extra.share_or_none())
@@ -124,7 +149,10 @@ fn make(py: Python<'_>, this: &Instance<StreamTransport>, name: &str) -> Outcome
 /// The Python socket, which owns the descriptor from now on.
 pub(super) fn sock(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<Ref> {
     if this.sock.is_empty() {
-        let ends = this.ends.lend(py, |ends| ends.as_deref().copied()).unwrap_or_default();
+        let ends = this
+            .ends
+            .lend(py, |ends| ends.as_deref().copied())
+            .unwrap_or_default();
         let made = match this.own.replace(None) {
             Some(own) => python_socket(py, own, &ends)?,
             None => closed_socket(py, &ends)?,
@@ -145,7 +173,9 @@ pub(crate) fn python_socket(py: Python<'_>, own: OwnedFd, ends: &Ends) -> Outcom
 
 /// What stands for the socket of a connection that is over: one without a descriptor, which says so.
 fn closed_socket(py: Python<'_>, ends: &Ends) -> Outcome<Ref> {
-    let sock = names::socket_class(py)?.bind(py).call1((ends.family(), STREAM, ends.protocol))?;
+    let sock = names::socket_class(py)?
+        .bind(py)
+        .call1((ends.family(), STREAM, ends.protocol))?;
     sock.call_method0("close")?;
     Ok(sock.into())
 }
@@ -157,17 +187,32 @@ fn address_object(py: Python<'_>, address: &Address) -> Outcome<Ref> {
         _ if bytes.is_empty() => return Ok(Ref::none()),
         INET => {
             let host = Ipv4Addr::from(array::<4>(bytes, 4));
-            (host.to_string(), port(bytes)).into_pyobject(py)?.into_any()
+            (host.to_string(), port(bytes))
+                .into_pyobject(py)?
+                .into_any()
         }
         INET6 => {
             let host = Ipv6Addr::from(array::<16>(bytes, 8));
-            let host = Host { host: IpAddr::V6(host), port: 0 }.host_text();
+            let host = Host {
+                host: IpAddr::V6(host),
+                port: 0,
+            }
+            .host_text();
             let flow = u32::from_be_bytes(array(bytes, 4));
-            (host, port(bytes), flow, u32::from_ne_bytes(array(bytes, 24))).into_pyobject(py)?.into_any()
+            (
+                host,
+                port(bytes),
+                flow,
+                u32::from_ne_bytes(array(bytes, 24)),
+            )
+                .into_pyobject(py)?
+                .into_any()
         }
         UNIX => unix(py, bytes.get(2..).unwrap_or_default())?,
         // CPython: an address of a family it does not know is shown as its number and its bytes.
-        other => (other, PyBytes::new(py, bytes.get(2..).unwrap_or_default())).into_pyobject(py)?.into_any(),
+        other => (other, PyBytes::new(py, bytes.get(2..).unwrap_or_default()))
+            .into_pyobject(py)?
+            .into_any(),
     };
     Ok(made.into())
 }
@@ -177,7 +222,10 @@ fn unix<'py>(py: Python<'py>, path: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     if path.first() == Some(&0) {
         return Ok(PyBytes::new(py, path).into_any());
     }
-    let end = path.iter().position(|byte| *byte == 0).unwrap_or(path.len());
+    let end = path
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(path.len());
     let path = OsStr::from_bytes(path.get(..end).unwrap_or_default());
     Ok(path.into_pyobject(py)?.into_any())
 }

@@ -7,7 +7,8 @@ use pyo3::prelude::*;
 
 use super::StreamTransport;
 use crate::ffi::{
-    Instance, Object, Outcome, Own, Raised, Ref, Thunk, call_keyword, call_method, context, object, raise, write_unraisable,
+    Instance, Object, Outcome, Own, Raised, Ref, Thunk, call_keyword, call_method, context, object,
+    raise, write_unraisable,
 };
 use crate::report::{ends_loop, os_exception, report_raised};
 use crate::{names, protocol};
@@ -40,7 +41,11 @@ pub(super) fn abort(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome
 }
 
 /// Ends the connection because of `exception`. CPython: `_force_close`.
-pub(super) fn force_close(py: Python<'_>, this: &Instance<StreamTransport>, exception: &Object) -> Outcome<()> {
+pub(super) fn force_close(
+    py: Python<'_>,
+    this: &Instance<StreamTransport>,
+    exception: &Object,
+) -> Outcome<()> {
     if this.life.lost.get() != 0 {
         return Ok(());
     }
@@ -55,7 +60,9 @@ pub(super) fn force_close(py: Python<'_>, this: &Instance<StreamTransport>, exce
 /// Has the protocol told in the next turn that the connection is lost.
 fn lose(py: Python<'_>, this: &Instance<StreamTransport>, exception: Ref) -> Outcome<()> {
     this.life.lost.set(this.life.lost.get().saturating_add(1));
-    let Some(engine) = this.engine() else { return Ok(()) };
+    let Some(engine) = this.engine() else {
+        return Ok(());
+    };
     engine.check_closed()?;
     this.reason.set(exception);
     this.follow_context(py)?;
@@ -65,7 +72,9 @@ fn lose(py: Python<'_>, this: &Instance<StreamTransport>, exception: Ref) -> Out
 
 /// The turn after the connection ended.
 fn lost(py: Python<'_>, this: Own<StreamTransport>) -> Outcome<()> {
-    let Some(context) = this.context.share() else { return Ok(()) };
+    let Some(context) = this.context.share() else {
+        return Ok(());
+    };
     let reason = this.reason.take().unwrap_or_else(Ref::none);
     let answer = context::enter(py, &context).and_then(|()| {
         let answer = connection_lost(py, &this, &reason);
@@ -79,7 +88,11 @@ fn lost(py: Python<'_>, this: Own<StreamTransport>) -> Outcome<()> {
 ///
 /// # Errors
 /// What the protocol raises.
-pub(super) fn connection_lost(py: Python<'_>, this: &Instance<StreamTransport>, exception: &Object) -> Outcome<()> {
+pub(super) fn connection_lost(
+    py: Python<'_>,
+    this: &Instance<StreamTransport>,
+    exception: &Object,
+) -> Outcome<()> {
     let event_loop = this.fields.event_loop.share();
     let told = match this.protocol.share() {
         Some(protocol) => protocol::connection_lost(py, &protocol, exception),
@@ -91,12 +104,21 @@ pub(super) fn connection_lost(py: Python<'_>, this: &Instance<StreamTransport>, 
     this.protocol.clear();
     this.fields.event_loop.clear();
     this.context.clear();
-    let left = this.detach(py).and_then(|()| this.disappoint_waiter(py)).map_err(Raised::take);
+    let left = this
+        .detach(py)
+        .and_then(|()| this.disappoint_waiter(py))
+        .map_err(Raised::take);
     let message = || "Exception in callback StreamTransport._call_connection_lost()".to_owned();
     for exception in [told, closed, left].into_iter().filter_map(Result::err) {
         let raised = raise(exception);
         match &event_loop {
-            Some(event_loop) => report_raised(py, event_loop, raised, message, &[("transport", this.object())])?,
+            Some(event_loop) => report_raised(
+                py,
+                event_loop,
+                raised,
+                message,
+                &[("transport", this.object())],
+            )?,
             None => return Err(raised),
         }
     }
@@ -117,7 +139,12 @@ fn close_socket(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<()>
 ///
 /// # Errors
 /// `SystemExit` and `KeyboardInterrupt`.
-pub(super) fn fatal(py: Python<'_>, this: &Instance<StreamTransport>, raised: Raised, message: &str) -> Outcome<()> {
+pub(super) fn fatal(
+    py: Python<'_>,
+    this: &Instance<StreamTransport>,
+    raised: Raised,
+    message: &str,
+) -> Outcome<()> {
     let exception = raised.take();
     if ends_loop(py, &exception) {
         return Err(raise(exception));
@@ -126,7 +153,12 @@ pub(super) fn fatal(py: Python<'_>, this: &Instance<StreamTransport>, raised: Ra
 }
 
 /// The same for an error of the system.
-pub(super) fn fatal_io(py: Python<'_>, this: &Instance<StreamTransport>, error: &io::Error, message: &str) -> Outcome<()> {
+pub(super) fn fatal_io(
+    py: Python<'_>,
+    this: &Instance<StreamTransport>,
+    error: &io::Error,
+    message: &str,
+) -> Outcome<()> {
     fatal_exception(py, this, &*os_exception(py, error)?, message)
 }
 
@@ -142,7 +174,9 @@ pub(super) fn fatal_exception(
             let exc_info = pyo3::types::PyDict::new(py);
             exc_info.set_item("exc_info", exception.bind(py))?;
             let words = ("%r: %s", this.object().bind(py), message);
-            names::asyncio_logger(py)?.bind(py).call_method("debug", words, Some(&exc_info))?;
+            names::asyncio_logger(py)?
+                .bind(py)
+                .call_method("debug", words, Some(&exc_info))?;
         }
     } else {
         let protocol = this.protocol.share().unwrap_or_else(Ref::none);
@@ -162,16 +196,26 @@ pub(super) fn guarded(
     answer: Outcome<()>,
 ) -> Outcome<()> {
     let Err(raised) = answer else { return Ok(()) };
-    let Some(event_loop) = this.fields.event_loop.share() else { return Err(raised) };
+    let Some(event_loop) = this.fields.event_loop.share() else {
+        return Err(raised);
+    };
     let message = || format!("Exception in callback StreamTransport.{method}()");
-    report_raised(py, &event_loop, raised, message, &[("transport", this.object())])
+    report_raised(
+        py,
+        &event_loop,
+        raised,
+        message,
+        &[("transport", this.object())],
+    )
 }
 
 /// Says `words` about the transport in debug mode.
 #[inline]
 pub(super) fn log(py: Python<'_>, this: &Instance<StreamTransport>, words: &str) -> Outcome<()> {
     if this.engine().is_some_and(|engine| engine.debug.get()) {
-        names::asyncio_logger(py)?.bind(py).call_method1("debug", (words, this.object().bind(py)))?;
+        names::asyncio_logger(py)?
+            .bind(py)
+            .call_method1("debug", (words, this.object().bind(py)))?;
     }
     Ok(())
 }
@@ -193,7 +237,13 @@ fn warn_unclosed(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<()
     let text = pyo3::types::PyString::new(py, &text);
     let category = py.get_type::<PyResourceWarning>();
     let arguments = [object(&text), object(&category)];
-    call_keyword(py, names::warn(py)?, &arguments, (names::source(py), this.object())).map(drop)
+    call_keyword(
+        py,
+        names::warn(py)?,
+        &arguments,
+        (names::source(py), this.object()),
+    )
+    .map(drop)
 }
 
 impl Instance<StreamTransport> {
@@ -210,13 +260,18 @@ impl Instance<StreamTransport> {
         if self.empty_waiter.is_empty() {
             return Ok(());
         }
-        let gone = PyConnectionError::new_err("Connection is closed by peer").into_value(py).into_bound(py).into_any();
+        let gone = PyConnectionError::new_err("Connection is closed by peer")
+            .into_value(py)
+            .into_bound(py)
+            .into_any();
         self.tell_waiter(py, Some(object(&gone)))
     }
 
     /// Tells the server that the connection is gone.
     fn detach(&self, py: Python<'_>) -> Outcome<()> {
-        let Some(server) = self.server.take() else { return Ok(()) };
+        let Some(server) = self.server.take() else {
+            return Ok(());
+        };
         let arguments: &[&Object] = if cfg!(Py_3_13) { &[self.object()] } else { &[] };
         call_method(py, &server, names::detach(py), arguments).map(drop)
     }

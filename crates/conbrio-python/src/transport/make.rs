@@ -11,7 +11,8 @@ use super::life::guarded;
 use super::{Ends, StreamTransport, is_known_family};
 use crate::engine::Engine;
 use crate::ffi::{
-    Instance, Object, Outcome, Own, Ref, Thunk, attribute_if_any, call_method, object, weak_reference,
+    Instance, Object, Outcome, Own, Ref, Thunk, attribute_if_any, call_method, object,
+    weak_reference,
 };
 use crate::{handle, names};
 
@@ -46,7 +47,11 @@ pub(crate) struct Made<'a> {
 ///
 /// # Errors
 /// What the server or the loop's table raises.
-pub(crate) fn make(py: Python<'_>, made: &Made<'_>, connection: Connection<'_>) -> Outcome<Own<StreamTransport>> {
+pub(crate) fn make(
+    py: Python<'_>,
+    made: &Made<'_>,
+    connection: Connection<'_>,
+) -> Outcome<Own<StreamTransport>> {
     let this = Own::new(py, StreamTransport::unmade())?;
     begin(py, &this, made, connection)?;
     Ok(this)
@@ -59,21 +64,38 @@ pub(super) fn init(
     args: &Object,
     keywords: Option<&Object>,
 ) -> Outcome<()> {
-    let args = args.bind(py).to_owned().cast_into::<PyTuple>().map_err(PyErr::from)?;
+    let args = args
+        .bind(py)
+        .to_owned()
+        .cast_into::<PyTuple>()
+        .map_err(PyErr::from)?;
     let keywords = keywords.map(|keywords| keywords.bind(py).to_owned().cast_into::<PyDict>());
     let keywords = keywords.transpose().map_err(PyErr::from)?;
     let given = |index: usize, name: &str| -> PyResult<Option<Bound<'_, PyAny>>> {
-        let named = keywords.as_ref().map(|keywords| keywords.get_item(name)).transpose()?.flatten();
-        Ok(args.get_item(index).ok().or(named).filter(|value| !value.is_none()))
+        let named = keywords
+            .as_ref()
+            .map(|keywords| keywords.get_item(name))
+            .transpose()?
+            .flatten();
+        Ok(args
+            .get_item(index)
+            .ok()
+            .or(named)
+            .filter(|value| !value.is_none()))
     };
-    let names = ["loop", "sock", "protocol", "waiter", "extra", "server", "context"];
+    let names = [
+        "loop", "sock", "protocol", "waiter", "extra", "server", "context",
+    ];
     let mut values = [const { None }; 7];
     for (index, (value, name)) in values.iter_mut().zip(names).enumerate() {
         *value = given(index, name)?;
     }
     let [event_loop, sock, protocol, waiter, extra, server, context] = &values;
     let (Some(event_loop), Some(sock), Some(protocol)) = (event_loop, sock, protocol) else {
-        return Err(PyTypeError::new_err("StreamTransport() needs a loop, a socket and a protocol").into());
+        return Err(PyTypeError::new_err(
+            "StreamTransport() needs a loop, a socket and a protocol",
+        )
+        .into());
     };
     let made = Made {
         event_loop: object(event_loop),
@@ -95,7 +117,9 @@ fn begin(
     let Some(engine) = Instance::<Engine>::of(made.event_loop) else {
         return Err(PyTypeError::new_err("StreamTransport() needs a loop of conbrio's").into());
     };
-    let extra = made.extra.map_or_else(|| PyDict::new(py).into_any().into(), Object::share);
+    let extra = made
+        .extra
+        .map_or_else(|| PyDict::new(py).into_any().into(), Object::share);
     this.fields.extra.set(extra);
     this.fields.event_loop.set(made.event_loop.share());
     if let Some(context) = made.context {
@@ -114,12 +138,20 @@ fn begin(
 }
 
 /// Takes the descriptor over and asks for both addresses while there is a peer.
-fn adopt(py: Python<'_>, this: &Instance<StreamTransport>, connection: Connection<'_>) -> Outcome<RawFd> {
+fn adopt(
+    py: Python<'_>,
+    this: &Instance<StreamTransport>,
+    connection: Connection<'_>,
+) -> Outcome<RawFd> {
     let (fd, ends) = match connection {
         Connection::Socket(sock) => {
-            let fd = call_method(py, sock, names::fileno(py), &[])?.bind(py).extract::<RawFd>()?;
+            let fd = call_method(py, sock, names::fileno(py), &[])?
+                .bind(py)
+                .extract::<RawFd>()?;
             let protocol = sock.bind(py).getattr(pyo3::intern!(py, "proto"));
-            let protocol = protocol.and_then(|protocol| protocol.extract::<i32>()).unwrap_or_default();
+            let protocol = protocol
+                .and_then(|protocol| protocol.extract::<i32>())
+                .unwrap_or_default();
             this.sock.set(sock.share());
             if !is_known_family(fd) {
                 ask_python(py, this, sock)?;
@@ -143,8 +175,15 @@ fn adopt(py: Python<'_>, this: &Instance<StreamTransport>, connection: Connectio
 }
 
 /// Enters the transport in the loop's table, which does not keep it alive.
-fn enter(py: Python<'_>, this: &Instance<StreamTransport>, event_loop: &Object, fd: RawFd) -> Outcome<()> {
-    let Some(transports) = attribute_if_any(py, event_loop, names::transports(py))? else { return Ok(()) };
+fn enter(
+    py: Python<'_>,
+    this: &Instance<StreamTransport>,
+    event_loop: &Object,
+    fd: RawFd,
+) -> Outcome<()> {
+    let Some(transports) = attribute_if_any(py, event_loop, names::transports(py))? else {
+        return Ok(());
+    };
     let transports = transports.bind(py);
     match transports.cast::<PyDict>() {
         // Our own table of weak references; a plain dictionary is somebody else's.
@@ -160,9 +199,15 @@ fn enter(py: Python<'_>, this: &Instance<StreamTransport>, event_loop: &Object, 
 #[cold]
 fn ask_python(py: Python<'_>, this: &Instance<StreamTransport>, sock: &Object) -> Outcome<()> {
     let extra = this.fields.extra.share_or_none();
-    for (name, method) in [(names::sockname(py), "getsockname"), (names::peername(py), "getpeername")] {
+    for (name, method) in [
+        (names::sockname(py), "getsockname"),
+        (names::peername(py), "getpeername"),
+    ] {
         if !extra.bind(py).contains(name)? {
-            let address = sock.bind(py).call_method0(method).unwrap_or_else(|_| py.None().into_bound(py));
+            let address = sock
+                .bind(py)
+                .call_method0(method)
+                .unwrap_or_else(|_| py.None().into_bound(py));
             extra.bind(py).set_item(name, address)?;
         }
     }
@@ -170,7 +215,12 @@ fn ask_python(py: Python<'_>, this: &Instance<StreamTransport>, sock: &Object) -
 }
 
 /// Order: `connection_made`, then reading begins, then the waiter hears of it.
-fn schedule(py: Python<'_>, this: &Instance<StreamTransport>, engine: &Instance<Engine>, made: &Made<'_>) -> Outcome<()> {
+fn schedule(
+    py: Python<'_>,
+    this: &Instance<StreamTransport>,
+    engine: &Instance<Engine>,
+    made: &Made<'_>,
+) -> Outcome<()> {
     engine.check_closed()?;
     let connection_made = crate::ffi::attribute(py, made.protocol, names::connection_made(py))?;
     handle::call_soon(py, engine, &connection_made, &[this.object()], made.context)?;
@@ -178,7 +228,13 @@ fn schedule(py: Python<'_>, this: &Instance<StreamTransport>, engine: &Instance<
     engine.push(py, Thunk::new(this.own(), start));
     if let Some(waiter) = made.waiter {
         let set_result = names::set_result_unless_cancelled(py)?;
-        handle::call_soon(py, engine, set_result, &[waiter, &Ref::none()], made.context)?;
+        handle::call_soon(
+            py,
+            engine,
+            set_result,
+            &[waiter, &Ref::none()],
+            made.context,
+        )?;
     }
     Ok(())
 }

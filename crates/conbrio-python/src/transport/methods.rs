@@ -9,7 +9,9 @@ use super::life::{abort, close, connection_lost, fatal_exception, finalize, forc
 use super::write::{write, write_eof, write_ready, writelines};
 use super::{StreamTransport, extra, make, read};
 use crate::ffi::layout::prove_transports;
-use crate::ffi::{Args, Builder, Instance, Outcome, Parameters, Raised, Ref, Slot, call_method, object};
+use crate::ffi::{
+    Args, Builder, Instance, Outcome, Parameters, Raised, Ref, Slot, call_method, object,
+};
 use crate::names;
 
 /// The class `StreamTransport`.
@@ -20,12 +22,14 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     prove_transports(py)?;
     let base = names::flow_control(py).map_err(error_of(py))?;
     let (dict, weak_references) = StreamTransport::ATTRIBUTES;
-    let builder = Builder::<StreamTransport>::new(c"The two directions of a connected stream socket; made by the loop.")
-        .with_attributes(dict, weak_references)
-        .new_with(|_, _, _| Ok(StreamTransport::unmade()))
-        .init(make::init)
-        .finalizer(finalize)
-        .repr(|py, this| Ok(object(&pyo3::types::PyString::new(py, &text(py, this))).share()));
+    let builder = Builder::<StreamTransport>::new(
+        c"The two directions of a connected stream socket; made by the loop.",
+    )
+    .with_attributes(dict, weak_references)
+    .new_with(|_, _, _| Ok(StreamTransport::unmade()))
+    .init(make::init)
+    .finalizer(finalize)
+    .repr(|py, this| Ok(object(&pyo3::types::PyString::new(py, &text(py, this))).share()));
     let builder = state(internals(limits(writing(reading(builder)))));
     builder.create(py, Some(&base.bind(py)))
 }
@@ -73,15 +77,41 @@ fn reading(builder: Builder<StreamTransport>) -> Builder<StreamTransport> {
 
 fn writing(builder: Builder<StreamTransport>) -> Builder<StreamTransport> {
     builder
-        .one(c"write", c"write($self, data)\n--\n\nSends data; does not wait.", write)
-        .one(c"writelines", c"writelines($self, list_of_data)\n--\n\nSends several pieces of data.", writelines)
-        .plain(c"write_eof", c"write_eof($self)\n--\n\nSends no more after what is owed.", write_eof)
-        .plain(c"can_write_eof", c"can_write_eof($self)\n--\n\nTrue.", |_, _| Ok(Ref::boolean(true)))
-        .plain(c"close", c"close($self)\n--\n\nSends what is owed, then ends the connection.", |py, this| none(close(py, this)))
-        .plain(c"abort", c"abort($self)\n--\n\nEnds the connection at once.", |py, this| none(abort(py, this)))
-        .plain(c"is_closing", c"is_closing($self)\n--\n\nTells whether the connection ends or has ended.", |_, this| {
-            Ok(Ref::boolean(this.life.closing.get()))
-        })
+        .one(
+            c"write",
+            c"write($self, data)\n--\n\nSends data; does not wait.",
+            write,
+        )
+        .one(
+            c"writelines",
+            c"writelines($self, list_of_data)\n--\n\nSends several pieces of data.",
+            writelines,
+        )
+        .plain(
+            c"write_eof",
+            c"write_eof($self)\n--\n\nSends no more after what is owed.",
+            write_eof,
+        )
+        .plain(
+            c"can_write_eof",
+            c"can_write_eof($self)\n--\n\nTrue.",
+            |_, _| Ok(Ref::boolean(true)),
+        )
+        .plain(
+            c"close",
+            c"close($self)\n--\n\nSends what is owed, then ends the connection.",
+            |py, this| none(close(py, this)),
+        )
+        .plain(
+            c"abort",
+            c"abort($self)\n--\n\nEnds the connection at once.",
+            |py, this| none(abort(py, this)),
+        )
+        .plain(
+            c"is_closing",
+            c"is_closing($self)\n--\n\nTells whether the connection ends or has ended.",
+            |_, this| Ok(Ref::boolean(this.life.closing.get())),
+        )
 }
 
 fn limits(builder: Builder<StreamTransport>) -> Builder<StreamTransport> {
@@ -117,9 +147,19 @@ fn limits(builder: Builder<StreamTransport>) -> Builder<StreamTransport> {
         })
 }
 
-fn set_limits(py: Python<'_>, this: &Instance<StreamTransport>, args: Args<'_>, function: &'static str) -> Outcome<()> {
+fn set_limits(
+    py: Python<'_>,
+    this: &Instance<StreamTransport>,
+    args: Args<'_>,
+    function: &'static str,
+) -> Outcome<()> {
     let names = [names::high(py), names::low(py)];
-    let [high, low] = args.parse(&Parameters { function, names, positional: 2, required: 0 })?;
+    let [high, low] = args.parse(&Parameters {
+        function,
+        names,
+        positional: 2,
+        required: 0,
+    })?;
     this.set_limits(py, high, low)
 }
 
@@ -154,10 +194,17 @@ fn internals(builder: Builder<StreamTransport>) -> Builder<StreamTransport> {
 
 fn make_empty_waiter(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<Ref> {
     if !this.empty_waiter.is_empty() {
-        return Err(pyo3::exceptions::PyRuntimeError::new_err("Empty waiter is already set").into());
+        return Err(
+            pyo3::exceptions::PyRuntimeError::new_err("Empty waiter is already set").into(),
+        );
     }
     this.settle(py)?;
-    let waiter = call_method(py, &this.fields.event_loop.share_or_none(), names::create_future(py), &[])?;
+    let waiter = call_method(
+        py,
+        &this.fields.event_loop.share_or_none(),
+        names::create_future(py),
+        &[],
+    )?;
     this.empty_waiter.set(waiter.share());
     if this.owed(py) == 0 {
         this.tell_waiter(py, None)?;
@@ -168,36 +215,101 @@ fn make_empty_waiter(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcom
 /// CPython's attributes that asyncio's own modules and tools read.
 fn state(builder: Builder<StreamTransport>) -> Builder<StreamTransport> {
     builder
-        .getter(c"_sock", c"The socket, None once it is closed.", |py, this| {
-            if this.life.open.get() { extra::sock(py, this) } else { Ok(Ref::none()) }
-        })
+        .getter(
+            c"_sock",
+            c"The socket, None once it is closed.",
+            |py, this| {
+                if this.life.open.get() {
+                    extra::sock(py, this)
+                } else {
+                    Ok(Ref::none())
+                }
+            },
+        )
         .getter(c"_sock_fd", c"The descriptor.", |py, this| {
             let Ok(fd) = this.fd.get().into_pyobject(py);
             Ok(object(&fd).share())
         })
-        .getter(c"_extra", c"The dictionary behind get_extra_info().", extra::all)
-        .getter(c"_loop", c"The loop, None once the connection is lost.", |_, this| Ok(held(&this.fields.event_loop)))
-        .getter(c"_protocol", c"The protocol, None once the connection is lost.", |_, this| Ok(or_none(this.protocol.share())))
-        .getter(c"_protocol_connected", c"Whether there is a protocol.", |_, this| Ok(Ref::boolean(this.protocol.share().is_some())))
-        .getter(c"_server", c"The server that accepted the connection.", |_, this| Ok(held(&this.server)))
+        .getter(
+            c"_extra",
+            c"The dictionary behind get_extra_info().",
+            extra::all,
+        )
+        .getter(
+            c"_loop",
+            c"The loop, None once the connection is lost.",
+            |_, this| Ok(held(&this.fields.event_loop)),
+        )
+        .getter(
+            c"_protocol",
+            c"The protocol, None once the connection is lost.",
+            |_, this| Ok(or_none(this.protocol.share())),
+        )
+        .getter(
+            c"_protocol_connected",
+            c"Whether there is a protocol.",
+            |_, this| Ok(Ref::boolean(this.protocol.share().is_some())),
+        )
+        .getter(
+            c"_server",
+            c"The server that accepted the connection.",
+            |_, this| Ok(held(&this.server)),
+        )
         .getter(c"_context", c"The context that was given.", |_, this| {
-            Ok(if this.life.context_given.get() { held(&this.context) } else { Ref::none() })
+            Ok(if this.life.context_given.get() {
+                held(&this.context)
+            } else {
+                Ref::none()
+            })
         })
-        .getter(c"_empty_waiter", c"Who waits until nothing is owed.", |_, this| Ok(held(&this.empty_waiter)))
-        .getter(c"_conn_lost", c"Not 0 once the connection ends.", |py, this| number(py, this.life.lost.get()))
-        .getter(c"_closing", c"Whether the connection ends.", |_, this| Ok(Ref::boolean(this.life.closing.get())))
-        .getter(c"_paused", c"Whether reading is paused.", |_, this| Ok(Ref::boolean(this.life.paused.get())))
-        .getter(c"_eof", c"Whether write_eof() was called.", |_, this| Ok(Ref::boolean(this.life.eof.get())))
-        .getter(c"_protocol_paused", c"Whether the protocol pauses writing.", |_, this| {
-            Ok(Ref::boolean(this.life.protocol_paused.get()))
+        .getter(
+            c"_empty_waiter",
+            c"Who waits until nothing is owed.",
+            |_, this| Ok(held(&this.empty_waiter)),
+        )
+        .getter(
+            c"_conn_lost",
+            c"Not 0 once the connection ends.",
+            |py, this| number(py, this.life.lost.get()),
+        )
+        .getter(c"_closing", c"Whether the connection ends.", |_, this| {
+            Ok(Ref::boolean(this.life.closing.get()))
         })
-        .getter(c"_high_water", c"The high mark.", |py, this| number(py, this.outbox.lend(py, |outbox| outbox.marks().1)))
-        .getter(c"_low_water", c"The low mark.", |py, this| number(py, this.outbox.lend(py, |outbox| outbox.marks().0)))
-        .getter(c"max_size", c"How much one read takes at most.", |py, _| number(py, read::SHARED))
-        .getter(c"_start_tls_compatible", c"True: start_tls() works on it.", |_, _| Ok(Ref::boolean(true)))
-        .getter(c"_sendfile_compatible", c"How loop.sendfile() goes about it.", |py, _| {
-            Ok(names::sendfile_mode(py)?.bind(py).getattr("TRY_NATIVE")?.into())
+        .getter(c"_paused", c"Whether reading is paused.", |_, this| {
+            Ok(Ref::boolean(this.life.paused.get()))
         })
+        .getter(c"_eof", c"Whether write_eof() was called.", |_, this| {
+            Ok(Ref::boolean(this.life.eof.get()))
+        })
+        .getter(
+            c"_protocol_paused",
+            c"Whether the protocol pauses writing.",
+            |_, this| Ok(Ref::boolean(this.life.protocol_paused.get())),
+        )
+        .getter(c"_high_water", c"The high mark.", |py, this| {
+            number(py, this.outbox.lend(py, |outbox| outbox.marks().1))
+        })
+        .getter(c"_low_water", c"The low mark.", |py, this| {
+            number(py, this.outbox.lend(py, |outbox| outbox.marks().0))
+        })
+        .getter(c"max_size", c"How much one read takes at most.", |py, _| {
+            number(py, read::SHARED)
+        })
+        .getter(
+            c"_start_tls_compatible",
+            c"True: start_tls() works on it.",
+            |_, _| Ok(Ref::boolean(true)),
+        )
+        .getter(
+            c"_sendfile_compatible",
+            c"How loop.sendfile() goes about it.",
+            |py, _| {
+                Ok(names::sendfile_mode(py)?
+                    .bind(py)
+                    .getattr("TRY_NATIVE")?
+                    .into())
+            },
+        )
 }
 
 fn held(slot: &Slot) -> Ref {
@@ -218,7 +330,13 @@ where
 
 /// `repr(transport)`, with CPython's fields.
 pub(super) fn text(py: Python<'_>, this: &Instance<StreamTransport>) -> String {
-    let name = this.object().bind(py).get_type().name().map(|name| name.to_string()).unwrap_or_default();
+    let name = this
+        .object()
+        .bind(py)
+        .get_type()
+        .name()
+        .map(|name| name.to_string())
+        .unwrap_or_default();
     let mut text = format!("<{name}");
     if !this.life.open.get() {
         text.push_str(" closed");
@@ -229,7 +347,11 @@ pub(super) fn text(py: Python<'_>, this: &Instance<StreamTransport>) -> String {
     let _ = write!(text, " fd={}", this.fd.get());
     if this.engine().is_some_and(|engine| !engine.closed.get()) {
         let state = |watched: bool| if watched { "polling" } else { "idle" };
-        let (read, write, owed) = (state(this.life.reading.get()), state(this.life.writing.get()), this.owed(py));
+        let (read, write, owed) = (
+            state(this.life.reading.get()),
+            state(this.life.writing.get()),
+            this.owed(py),
+        );
         let _ = write!(text, " read={read} write=<{write}, bufsize={owed}>");
     }
     text.push('>');

@@ -95,7 +95,14 @@ impl Class for StreamTransport {
     fn traverse(&self, visit: &mut Visit<'_>) {
         self.fields.traverse(visit);
         self.protocol.traverse(visit);
-        for slot in [&self.dict, &self.sock, &self.server, &self.context, &self.empty_waiter, &self.reason] {
+        for slot in [
+            &self.dict,
+            &self.sock,
+            &self.server,
+            &self.context,
+            &self.empty_waiter,
+            &self.reason,
+        ] {
             visit.slot(slot);
         }
     }
@@ -103,7 +110,16 @@ impl Class for StreamTransport {
     fn clear(&self) {
         self.protocol.clear();
         let fields = [&self.fields.extra, &self.fields.event_loop];
-        for slot in [&self.dict, &self.server, &self.context, &self.empty_waiter, &self.reason].into_iter().chain(fields) {
+        for slot in [
+            &self.dict,
+            &self.server,
+            &self.context,
+            &self.empty_waiter,
+            &self.reason,
+        ]
+        .into_iter()
+        .chain(fields)
+        {
             slot.clear();
         }
     }

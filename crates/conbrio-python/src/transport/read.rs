@@ -8,8 +8,11 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use super::StreamTransport;
-use super::life::{close, fatal, fatal_io, log, guarded};
-use crate::ffi::{Buffer, Instance, Object, Outcome, Own, Ref, bytes, call_method, context, filled_bytes, is_true, object};
+use super::life::{close, fatal, fatal_io, guarded, log};
+use crate::ffi::{
+    Buffer, Instance, Object, Outcome, Own, Ref, bytes, call_method, context, filled_bytes,
+    is_true, object,
+};
 use crate::names;
 use crate::protocol;
 
@@ -22,7 +25,9 @@ pub(super) fn heard(py: Python<'_>, this: Own<StreamTransport>) -> Outcome<()> {
     if this.life.lost.get() != 0 || !this.life.reading.get() {
         return Ok(());
     }
-    let (Some(context), Some(protocol)) = (this.context.share(), this.protocol.share()) else { return Ok(()) };
+    let (Some(context), Some(protocol)) = (this.context.share(), this.protocol.share()) else {
+        return Ok(());
+    };
     if let Err(raised) = context::enter(py, &context) {
         return guarded(py, &this, "_read_ready", Err(raised));
     }
@@ -51,17 +56,26 @@ fn receive(py: Python<'_>, this: &Instance<StreamTransport>, protocol: &Object) 
     note(this, count);
     match protocol::data_received(py, protocol, &data) {
         Ok(()) => Ok(()),
-        Err(raised) => fatal(py, this, raised, "Fatal error: protocol.data_received() call failed."),
+        Err(raised) => fatal(
+            py,
+            this,
+            raised,
+            "Fatal error: protocol.data_received() call failed.",
+        ),
     }
 }
 
 fn read(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<io::Result<(Ref, usize)>> {
     let fd = this.fd.get();
-    let Some(engine) = this.engine() else { return Ok(Err(io::ErrorKind::WouldBlock.into())) };
+    let Some(engine) = this.engine() else {
+        return Ok(Err(io::ErrorKind::WouldBlock.into()));
+    };
     match this.life.inflow.get().next() {
         Read::Direct(room) => filled_bytes(py, room, |room| socket::recv_uninit(fd, room)),
         Read::Shared => engine.with_buffer(py, SHARED, |buffer| match socket::recv(fd, buffer) {
-            Ok(count) => bytes(py, buffer.get(..count).unwrap_or_default()).map(|data| Ok((data, count))),
+            Ok(count) => {
+                bytes(py, buffer.get(..count).unwrap_or_default()).map(|data| Ok((data, count)))
+            }
             Err(error) => Ok(Err(error)),
         }),
     }
@@ -75,10 +89,21 @@ fn note(this: &Instance<StreamTransport>, count: usize) {
 }
 
 /// Reads into the protocol's own memory.
-fn receive_into(py: Python<'_>, this: &Instance<StreamTransport>, protocol: &Object) -> Outcome<()> {
+fn receive_into(
+    py: Python<'_>,
+    this: &Instance<StreamTransport>,
+    protocol: &Object,
+) -> Outcome<()> {
     let room = match lent_buffer(py, protocol) {
         Ok(room) => room,
-        Err(raised) => return fatal(py, this, raised, "Fatal error: protocol.get_buffer() call failed."),
+        Err(raised) => {
+            return fatal(
+                py,
+                this,
+                raised,
+                "Fatal error: protocol.get_buffer() call failed.",
+            );
+        }
     };
     let buffer = match Buffer::to_write(py, &room) {
         Ok(buffer) => buffer,
@@ -97,7 +122,12 @@ fn receive_into(py: Python<'_>, this: &Instance<StreamTransport>, protocol: &Obj
     let Ok(number) = count.into_pyobject(py);
     match call_method(py, protocol, names::buffer_updated(py), &[object(&number)]) {
         Ok(_) => Ok(()),
-        Err(raised) => fatal(py, this, raised, "Fatal error: protocol.buffer_updated() call failed."),
+        Err(raised) => fatal(
+            py,
+            this,
+            raised,
+            "Fatal error: protocol.buffer_updated() call failed.",
+        ),
     }
 }
 
@@ -123,7 +153,12 @@ fn end(py: Python<'_>, this: &Instance<StreamTransport>, protocol: &Object) -> O
     log(py, this, "%r received EOF")?;
     let keep_open = protocol::eof_received(py, protocol).and_then(|answer| is_true(py, &answer));
     match keep_open {
-        Err(raised) => fatal(py, this, raised, "Fatal error: protocol.eof_received() call failed."),
+        Err(raised) => fatal(
+            py,
+            this,
+            raised,
+            "Fatal error: protocol.eof_received() call failed.",
+        ),
         Ok(false) => close(py, this),
         Ok(true) => {
             // The protocol may still write, but there is nothing more to read.
@@ -139,9 +174,16 @@ impl Instance<StreamTransport> {
     /// # Errors
     /// `OSError` when the system cannot watch the descriptor.
     pub(super) fn start_reading(&self, py: Python<'_>) -> Outcome<()> {
-        let Some(engine) = self.engine() else { return Ok(()) };
+        let Some(engine) = self.engine() else {
+            return Ok(());
+        };
         let runnable = crate::ffi::Thunk::new(self.own(), heard);
-        drop(engine.watch(py, self.fd.get(), conbrio_core::sources::Side::Reader, runnable)?);
+        drop(engine.watch(
+            py,
+            self.fd.get(),
+            conbrio_core::sources::Side::Reader,
+            runnable,
+        )?);
         self.life.reading.set(true);
         Ok(())
     }

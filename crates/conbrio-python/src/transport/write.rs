@@ -11,7 +11,9 @@ use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 
 use super::StreamTransport;
 use super::life::{connection_lost, fatal_io, guarded};
-use crate::ffi::{Buffer, Bytes, Instance, Object, Outcome, Own, Raised, Ref, Thunk, call_method, context, object};
+use crate::ffi::{
+    Buffer, Bytes, Instance, Object, Outcome, Own, Raised, Ref, Thunk, call_method, context, object,
+};
 use crate::names;
 use crate::report::{os_error, os_exception};
 
@@ -43,19 +45,29 @@ impl Chunk {
     fn of(py: Python<'_>, data: &Object) -> Outcome<Self> {
         match Bytes::share(data) {
             Some(bytes) => Ok(Self::Shared(bytes)),
-            None => Ok(Self::Copied(Buffer::to_read(py, data)?.to_vec().into_boxed_slice())),
+            None => Ok(Self::Copied(
+                Buffer::to_read(py, data)?.to_vec().into_boxed_slice(),
+            )),
         }
     }
 }
 
 /// `write(data)`.
-pub(super) fn write(py: Python<'_>, this: &Instance<StreamTransport>, data: &Object) -> Outcome<Ref> {
+pub(super) fn write(
+    py: Python<'_>,
+    this: &Instance<StreamTransport>,
+    data: &Object,
+) -> Outcome<Ref> {
     let chunk = match Bytes::share(data) {
         Some(bytes) => Chunk::Shared(bytes),
         None if is_bytes_like(py, data) => Chunk::of(py, data)?,
         None => return Err(not_bytes(py, data)),
     };
-    check_writable(this, "Cannot call write() after write_eof()", "unable to write; sendfile is in progress")?;
+    check_writable(
+        this,
+        "Cannot call write() after write_eof()",
+        "unable to write; sendfile is in progress",
+    )?;
     if chunk.as_ref().is_empty() || this.is_lost(py)? {
         return Ok(Ref::none());
     }
@@ -65,26 +77,37 @@ pub(super) fn write(py: Python<'_>, this: &Instance<StreamTransport>, data: &Obj
 }
 
 /// `writelines(list_of_data)`.
-pub(super) fn writelines(py: Python<'_>, this: &Instance<StreamTransport>, list: &Object) -> Outcome<Ref> {
+pub(super) fn writelines(
+    py: Python<'_>,
+    this: &Instance<StreamTransport>,
+    list: &Object,
+) -> Outcome<Ref> {
     let after_eof = "Cannot call writelines() after write_eof()";
-    check_writable(this, after_eof, "unable to writelines; sendfile is in progress")?;
+    check_writable(
+        this,
+        after_eof,
+        "unable to writelines; sendfile is in progress",
+    )?;
     let mut chunks = Vec::new();
     for data in list.bind(py).try_iter()? {
         let data = data?;
         // CPython: makes a memoryview of each, whose complaint this is.
-        let chunk = Chunk::of(py, object(&data)).or_else(|raised| match PyMemoryView::from(&data) {
-            Ok(_) => Err(raised),
-            Err(error) => {
-                drop(raised.take());
-                Err(error.into())
-            }
-        });
+        let chunk =
+            Chunk::of(py, object(&data)).or_else(|raised| match PyMemoryView::from(&data) {
+                Ok(_) => Err(raised),
+                Err(error) => {
+                    drop(raised.take());
+                    Err(error.into())
+                }
+            });
         chunks.push(chunk?);
     }
     if chunks.iter().all(|chunk| chunk.as_ref().is_empty()) || this.is_lost(py)? {
         return Ok(Ref::none());
     }
-    this.outbox.lend(py, |outbox| chunks.into_iter().for_each(|chunk| outbox.push(chunk)));
+    this.outbox.lend(py, |outbox| {
+        chunks.into_iter().for_each(|chunk| outbox.push(chunk))
+    });
     owe(py, this)?;
     Ok(Ref::none())
 }
@@ -104,17 +127,32 @@ pub(super) fn write_eof(py: Python<'_>, this: &Instance<StreamTransport>) -> Out
 
 fn is_bytes_like(py: Python<'_>, data: &Object) -> bool {
     let data = data.bind(py);
-    data.is_instance_of::<PyBytes>() || data.is_instance_of::<PyByteArray>() || data.is_instance_of::<PyMemoryView>()
+    data.is_instance_of::<PyBytes>()
+        || data.is_instance_of::<PyByteArray>()
+        || data.is_instance_of::<PyMemoryView>()
 }
 
 #[cold]
 fn not_bytes(py: Python<'_>, data: &Object) -> Raised {
-    let name = data.bind(py).get_type().name().map(|name| name.to_string()).unwrap_or_default();
-    let wanted = if cfg!(Py_3_14) { "bytes, bytearray, or memoryview object" } else { "bytes-like object" };
+    let name = data
+        .bind(py)
+        .get_type()
+        .name()
+        .map(|name| name.to_string())
+        .unwrap_or_default();
+    let wanted = if cfg!(Py_3_14) {
+        "bytes, bytearray, or memoryview object"
+    } else {
+        "bytes-like object"
+    };
     PyTypeError::new_err(format!("data argument must be a {wanted}, not '{name}'")).into()
 }
 
-fn check_writable(this: &Instance<StreamTransport>, after_eof: &'static str, busy: &'static str) -> Outcome<()> {
+fn check_writable(
+    this: &Instance<StreamTransport>,
+    after_eof: &'static str,
+    busy: &'static str,
+) -> Outcome<()> {
     if this.life.eof.get() {
         return Err(PyRuntimeError::new_err(after_eof).into());
     }
@@ -130,8 +168,12 @@ fn owe(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<()> {
     if this.life.writing.get() {
         return this.maybe_pause(py);
     }
-    let Some(engine) = this.engine() else { return Ok(()) };
-    let much = this.outbox.lend(py, |outbox| outbox.len() > AT_ONCE || outbox.over_high());
+    let Some(engine) = this.engine() else {
+        return Ok(());
+    };
+    let much = this
+        .outbox
+        .lend(py, |outbox| outbox.len() > AT_ONCE || outbox.over_high());
     if much || engine.thread.get() == 0 {
         return flush(py, this);
     }
@@ -153,8 +195,15 @@ fn flush(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<()> {
     match send(py, this) {
         Ok(Flush::Done) => Ok(()),
         Ok(Flush::Blocked) => {
-            let Some(engine) = this.engine() else { return Ok(()) };
-            drop(engine.watch(py, this.fd.get(), Side::Writer, Thunk::new(this.own(), heard))?);
+            let Some(engine) = this.engine() else {
+                return Ok(());
+            };
+            drop(engine.watch(
+                py,
+                this.fd.get(),
+                Side::Writer,
+                Thunk::new(this.own(), heard),
+            )?);
             this.life.writing.set(true);
             this.maybe_pause(py)
         }
@@ -183,7 +232,9 @@ fn heard(py: Python<'_>, this: Own<StreamTransport>) -> Outcome<()> {
     if this.life.lost.get() != 0 || !this.life.writing.get() {
         return Ok(());
     }
-    let Some(context) = this.context.share() else { return Ok(()) };
+    let Some(context) = this.context.share() else {
+        return Ok(());
+    };
     let answer = context::enter(py, &context).and_then(|()| {
         let answer = write_ready(py, &this);
         context::leave(py, &context);
@@ -252,7 +303,9 @@ impl Instance<StreamTransport> {
             return Ok(false);
         }
         if lost >= UNMENTIONED {
-            names::asyncio_logger(py)?.bind(py).call_method1("warning", ("socket.send() raised exception.",))?;
+            names::asyncio_logger(py)?
+                .bind(py)
+                .call_method1("warning", ("socket.send() raised exception.",))?;
         }
         self.life.lost.set(lost.saturating_add(1));
         Ok(true)
@@ -260,7 +313,9 @@ impl Instance<StreamTransport> {
 
     /// Tells who waits until nothing is owed that this is so, or why it will never be.
     pub(super) fn tell_waiter(&self, py: Python<'_>, exception: Option<&Object>) -> Outcome<()> {
-        let Some(waiter) = self.empty_waiter.share() else { return Ok(()) };
+        let Some(waiter) = self.empty_waiter.share() else {
+            return Ok(());
+        };
         if crate::ffi::is_true(py, &*call_method(py, &waiter, names::done(py), &[])?)? {
             return Ok(());
         }

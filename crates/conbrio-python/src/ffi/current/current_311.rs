@@ -52,7 +52,12 @@ impl CurrentTask {
 
     /// Makes `task` the running one and returns the former.
     #[inline]
-    pub(crate) fn swap(&self, py: Python<'_>, event_loop: &Object, task: Option<&Object>) -> Outcome<Option<Ref>> {
+    pub(crate) fn swap(
+        &self,
+        py: Python<'_>,
+        event_loop: &Object,
+        task: Option<&Object>,
+    ) -> Outcome<Option<Ref>> {
         let tasks = TASKS.load(Ordering::Relaxed);
         // SAFETY: the dictionary and the loop are alive; the value found is borrowed and shared at once.
         let former = unsafe {
@@ -65,17 +70,29 @@ impl CurrentTask {
 
     /// Writes without looking first.
     #[inline]
-    fn store(&self, _py: Python<'_>, event_loop: &Object, task: Option<&Object>, stands: bool) -> Outcome<()> {
+    fn store(
+        &self,
+        _py: Python<'_>,
+        event_loop: &Object,
+        task: Option<&Object>,
+        stands: bool,
+    ) -> Outcome<()> {
         let tasks = TASKS.load(Ordering::Relaxed);
         // SAFETY: live objects, and the loop's own hash.
         let answer = unsafe {
             match task {
-                Some(task) => _PyDict_SetItem_KnownHash(tasks, event_loop.as_ptr(), task.as_ptr(), self.hash),
+                Some(task) => {
+                    _PyDict_SetItem_KnownHash(tasks, event_loop.as_ptr(), task.as_ptr(), self.hash)
+                }
                 None if stands => ffi::PyDict_DelItem(tasks, event_loop.as_ptr()),
                 None => 0,
             }
         };
-        if answer < 0 { Err(Raised::already()) } else { Ok(()) }
+        if answer < 0 {
+            Err(Raised::already())
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -101,7 +118,11 @@ impl TaskList {
                 let offset = size_of::<ffi::PyObject>()
                     + size_of::<FutureFields>()
                     + std::mem::offset_of!(TaskFields, node);
-                let task = node.cast::<u8>().sub(offset).cast_mut().cast::<ffi::PyObject>();
+                let task = node
+                    .cast::<u8>()
+                    .sub(offset)
+                    .cast_mut()
+                    .cast::<ffi::PyObject>();
                 tasks.push(Object::from_ptr(task).share());
                 node = (*node).next.get();
             }

@@ -47,16 +47,24 @@ pub(crate) fn find(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
-fn find_task(module: &Bound<'_, PyModule>, event_loop: &Bound<'_, PyAny>, task: &Bound<'_, PyAny>) -> PyResult<usize> {
+fn find_task(
+    module: &Bound<'_, PyModule>,
+    event_loop: &Bound<'_, PyAny>,
+    task: &Bound<'_, PyAny>,
+) -> PyResult<usize> {
     let swap = module.getattr("_swap_current_task")?;
     let former = swap.call1((event_loop, task))?;
     // SAFETY: reads words inside this thread's state.
     let words = unsafe { std::slice::from_raw_parts(word(0).cast_const(), WORDS) };
-    let places: Vec<usize> = (0..WORDS).filter(|index| words.get(*index) == Some(&task.as_ptr())).collect();
+    let places: Vec<usize> = (0..WORDS)
+        .filter(|index| words.get(*index) == Some(&task.as_ptr()))
+        .collect();
     swap.call1((event_loop, former))?;
     match places.as_slice() {
         [index] if words.get(*index) == Some(&ptr::null_mut()) => Ok(index * size_of::<usize>()),
-        _ => Err(PyRuntimeError::new_err("the place of the running task differs")),
+        _ => Err(PyRuntimeError::new_err(
+            "the place of the running task differs",
+        )),
     }
 }
 
@@ -64,13 +72,25 @@ fn find_list(task: &Bound<'_, PyAny>) -> PyResult<usize> {
     use crate::ffi::layout::TaskFields;
     let future_size = size_of::<crate::ffi::layout::FutureFields>() + size_of::<ffi::PyObject>();
     // SAFETY: `layout::prove` has compared the layout; the link lies inside the task.
-    let fields = unsafe { &*task.as_ptr().cast::<u8>().add(future_size).cast::<TaskFields>() };
+    let fields = unsafe {
+        &*task
+            .as_ptr()
+            .cast::<u8>()
+            .add(future_size)
+            .cast::<TaskFields>()
+    };
     let (next, thread) = (fields.node.next.get().addr(), word(0).addr());
     let offset = next.wrapping_sub(thread);
     // SAFETY: `next` is checked to lie in the thread state before it is read.
     let is_head = offset < WORDS * size_of::<usize>()
         && unsafe { (*fields.node.next.get()).previous.get() } == ptr::from_ref(&fields.node);
-    if is_head { Ok(offset) } else { Err(PyRuntimeError::new_err("the place of the list of tasks differs")) }
+    if is_head {
+        Ok(offset)
+    } else {
+        Err(PyRuntimeError::new_err(
+            "the place of the list of tasks differs",
+        ))
+    }
 }
 
 /// The place where the running task is told.
@@ -85,7 +105,12 @@ impl CurrentTask {
 
     /// Makes `task` the running one and returns the former.
     #[inline]
-    pub(crate) fn swap(&self, _py: Python<'_>, _event_loop: &Object, task: Option<&Object>) -> Outcome<Option<Ref>> {
+    pub(crate) fn swap(
+        &self,
+        _py: Python<'_>,
+        _event_loop: &Object,
+        task: Option<&Object>,
+    ) -> Outcome<Option<Ref>> {
         let place = word(TASK.load(Ordering::Relaxed));
         let new = task.map_or(ptr::null_mut(), |task| task.share().into_ptr());
         // SAFETY: the place holds an owned reference or null; both are moved.
@@ -111,7 +136,9 @@ impl TaskList {
         if node.is_linked() {
             return;
         }
-        let head = word(LIST.load(Ordering::Relaxed)).cast::<Node>().cast_const();
+        let head = word(LIST.load(Ordering::Relaxed))
+            .cast::<Node>()
+            .cast_const();
         // SAFETY: head and last link are alive: a link leaves the list before its task dies.
         unsafe {
             let last = (*head).previous.get();

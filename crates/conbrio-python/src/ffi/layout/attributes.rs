@@ -24,10 +24,22 @@ unsafe extern "C" {
 /// How many bytes instances of `base` (a class, or a tuple whose first item is the one with a layout) take, and which
 /// of its flags a derived class repeats.
 pub(in crate::ffi) fn base_size_and_flags(base: &Bound<'_, PyAny>) -> (usize, u64) {
-    let first = base.get_item(0).ok().filter(|_| base.is_instance_of::<pyo3::types::PyTuple>());
-    let kind = first.as_ref().unwrap_or(base).as_ptr().cast::<ffi::PyTypeObject>();
+    let first = base
+        .get_item(0)
+        .ok()
+        .filter(|_| base.is_instance_of::<pyo3::types::PyTuple>());
+    let kind = first
+        .as_ref()
+        .unwrap_or(base)
+        .as_ptr()
+        .cast::<ffi::PyTypeObject>();
     // SAFETY: `kind` is a live class.
-    unsafe { ((*kind).tp_basicsize.unsigned_abs(), u64::from((*kind).tp_flags) & MANAGED) }
+    unsafe {
+        (
+            (*kind).tp_basicsize.unsigned_abs(),
+            u64::from((*kind).tp_flags) & MANAGED,
+        )
+    }
 }
 
 /// Whether the native class (not one derived from it) has its dictionary before the object's head.
@@ -84,7 +96,10 @@ pub(in crate::ffi) unsafe fn visit_attributes(
 ///
 /// # Safety
 /// As `visit_attributes`.
-pub(in crate::ffi) unsafe fn clear_attributes(object: *mut ffi::PyObject, native: *mut ffi::PyTypeObject) {
+pub(in crate::ffi) unsafe fn clear_attributes(
+    object: *mut ffi::PyObject,
+    native: *mut ffi::PyTypeObject,
+) {
     #[cfg(Py_3_13)]
     // SAFETY: promised by the caller.
     unsafe {
@@ -101,7 +116,9 @@ pub(in crate::ffi) unsafe fn clear_attributes(object: *mut ffi::PyObject, native
 #[cold]
 pub(super) fn add_awaited_by(fields: &super::FutureFields, task: &crate::ffi::object::Object) {
     use crate::ffi::object::Ref;
-    let Some(held) = fields.awaited_by.share() else { return };
+    let Some(held) = fields.awaited_by.share() else {
+        return;
+    };
     // SAFETY: live objects; a failure only leaves the call graph incomplete.
     unsafe {
         if fields.awaited_by_is_set().get() == 0 {
@@ -124,7 +141,9 @@ pub(super) fn add_awaited_by(fields: &super::FutureFields, task: &crate::ffi::ob
 #[cfg(Py_3_14)]
 #[cold]
 pub(super) fn remove_awaited_by(fields: &super::FutureFields, task: &crate::ffi::object::Object) {
-    let Some(set) = fields.awaited_by.share() else { return };
+    let Some(set) = fields.awaited_by.share() else {
+        return;
+    };
     // SAFETY: live objects; a failure only leaves the call graph incomplete.
     unsafe {
         if ffi::PySet_Discard(set.as_ptr(), task.as_ptr()) < 0 {

@@ -62,7 +62,10 @@ impl FutureFields {
     /// A pending future of `event_loop`; tasks say so in newer versions.
     #[inline]
     pub(crate) fn pending(event_loop: Ref, _is_task: bool) -> Self {
-        Self { event_loop: Slot::holding(event_loop), ..Self::empty() }
+        Self {
+            event_loop: Slot::holding(event_loop),
+            ..Self::empty()
+        }
     }
 
     /// Says whether it is a task, where tools look for that (3.14).
@@ -216,6 +219,9 @@ pub(super) const FUTURE_SIZE: usize = 128;
 /// How many bytes an instance of `_asyncio.Task` takes.
 pub(super) const TASK_SIZE: usize = 176;
 
-const _: () = assert!(size_of::<FutureFields>() + HEAD == FUTURE_SIZE, "a future's fields fill the base's");
+const _: () = assert!(
+    size_of::<FutureFields>() + HEAD == FUTURE_SIZE,
+    "a future's fields fill the base's"
+);
 /// What precedes the fields: the object's head.
 const HEAD: usize = size_of::<pyo3::ffi::PyObject>();

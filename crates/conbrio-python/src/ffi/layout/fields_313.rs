@@ -46,7 +46,11 @@ const LOGS_DESTROY: u32 = 8;
 
 #[inline]
 fn set_bit(bits: &Cell<u32>, bit: u32, value: bool) {
-    bits.set(if value { bits.get() | bit } else { bits.get() & !bit });
+    bits.set(if value {
+        bits.get() | bit
+    } else {
+        bits.get() & !bit
+    });
 }
 
 impl FutureFields {
@@ -71,7 +75,10 @@ impl FutureFields {
     /// A pending future of `event_loop`; tasks say so in newer versions.
     #[inline]
     pub(crate) fn pending(event_loop: Ref, _is_task: bool) -> Self {
-        Self { event_loop: Slot::holding(event_loop), ..Self::empty() }
+        Self {
+            event_loop: Slot::holding(event_loop),
+            ..Self::empty()
+        }
     }
 
     /// Says whether it is a task, where tools look for that (3.14).
@@ -219,6 +226,9 @@ pub(super) const FUTURE_SIZE: usize = 104;
 /// How many bytes an instance of `_asyncio.Task` takes.
 pub(super) const TASK_SIZE: usize = 144;
 
-const _: () = assert!(size_of::<FutureFields>() + HEAD == FUTURE_SIZE, "a future's fields fill the base's");
+const _: () = assert!(
+    size_of::<FutureFields>() + HEAD == FUTURE_SIZE,
+    "a future's fields fill the base's"
+);
 /// What precedes the fields: the object's head.
 const HEAD: usize = size_of::<pyo3::ffi::PyObject>();

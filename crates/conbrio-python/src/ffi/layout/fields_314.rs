@@ -55,7 +55,11 @@ const LOGS_DESTROY: u8 = 8;
 
 #[inline]
 fn set_bit(bits: &Cell<u8>, bit: u8, value: bool) {
-    bits.set(if value { bits.get() | bit } else { bits.get() & !bit });
+    bits.set(if value {
+        bits.get() | bit
+    } else {
+        bits.get() & !bit
+    });
 }
 
 impl FutureFields {
@@ -83,7 +87,11 @@ impl FutureFields {
     /// A pending future of `event_loop`; tasks say that they are.
     #[inline]
     pub(crate) fn pending(event_loop: Ref, is_task: bool) -> Self {
-        Self { event_loop: Slot::holding(event_loop), is_task: Cell::new(u8::from(is_task)), ..Self::empty() }
+        Self {
+            event_loop: Slot::holding(event_loop),
+            is_task: Cell::new(u8::from(is_task)),
+            ..Self::empty()
+        }
     }
 
     /// Says whether it is a task.
@@ -97,7 +105,9 @@ impl FutureFields {
     /// # Errors
     /// `MemoryError`.
     pub(crate) fn awaited_by_shown(&self, py: Python<'_>) -> Outcome<Ref> {
-        let Some(held) = self.awaited_by.share() else { return Ok(Ref::none()) };
+        let Some(held) = self.awaited_by.share() else {
+            return Ok(Ref::none());
+        };
         let held = held.bind(py);
         if self.awaited_by_is_set.get() != 0 {
             return Ok(py.get_type::<PyFrozenSet>().call1((held,))?.into());
@@ -265,6 +275,9 @@ pub(super) const FUTURE_SIZE: usize = 112;
 /// How many bytes an instance of `_asyncio.Task` takes.
 pub(super) const TASK_SIZE: usize = 168;
 
-const _: () = assert!(size_of::<FutureFields>() + HEAD == FUTURE_SIZE, "a future's fields fill the base's");
+const _: () = assert!(
+    size_of::<FutureFields>() + HEAD == FUTURE_SIZE,
+    "a future's fields fill the base's"
+);
 /// What precedes the fields: the object's head.
 const HEAD: usize = size_of::<pyo3::ffi::PyObject>();

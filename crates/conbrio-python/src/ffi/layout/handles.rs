@@ -61,7 +61,15 @@ impl HandleFields {
     }
 
     fn slots(&self) -> [&Slot; 7] {
-        [&self.args, &self.callback, &self.cancelled, &self.context, &self.event_loop, &self.repr, &self.source]
+        [
+            &self.args,
+            &self.callback,
+            &self.cancelled,
+            &self.context,
+            &self.event_loop,
+            &self.repr,
+            &self.source,
+        ]
     }
 
     /// Shows the collector all references.
@@ -82,7 +90,13 @@ impl HandleFields {
 impl TimerFields {
     /// A timer handle of these fields.
     pub(crate) const fn new(handle: HandleFields, when: f64) -> Self {
-        Self { handle, scheduled: Slot::empty(), when_object: Slot::empty(), when: Cell::new(when), key: Cell::new(0) }
+        Self {
+            handle,
+            scheduled: Slot::empty(),
+            when_object: Slot::empty(),
+            when: Cell::new(when),
+            key: Cell::new(0),
+        }
     }
 }
 
@@ -95,19 +109,38 @@ pub(super) fn prove(py: Python<'_>, event_loop: &Bound<'_, PyAny>) -> PyResult<(
     let context = py.import("contextvars")?.getattr("Context")?.call0()?;
     let callback = py.get_type::<PyDict>().into_any();
     let arguments = PyTuple::new(py, [1])?.into_any();
-    let handle = events.getattr("Handle")?.call1((&callback, &arguments, event_loop, &context))?;
-    let size = events.getattr("Handle")?.getattr("__basicsize__")?.extract::<usize>()?;
-    let timer = events.getattr("TimerHandle")?.getattr("__basicsize__")?.extract::<usize>()?;
+    let handle = events
+        .getattr("Handle")?
+        .call1((&callback, &arguments, event_loop, &context))?;
+    let size = events
+        .getattr("Handle")?
+        .getattr("__basicsize__")?
+        .extract::<usize>()?;
+    let timer = events
+        .getattr("TimerHandle")?
+        .getattr("__basicsize__")?
+        .extract::<usize>()?;
     let head = size_of::<pyo3::ffi::PyObject>();
     let own = size_of::<TimerFields>() - size_of::<Cell<f64>>() - size_of::<Cell<u64>>();
     let sized = size == head + size_of::<HandleFields>() && timer == head + own;
     // SAFETY: read only when the size has been compared.
-    let holds = sized && unsafe {
-        let fields = &*handle.as_ptr().cast::<u8>().add(head).cast::<HandleFields>();
-        fields.args.holds(object(&arguments))
-            && fields.callback.holds(object(&callback))
-            && fields.context.holds(object(&context))
-            && fields.event_loop.holds(object(event_loop))
-    };
-    if holds { Ok(()) } else { Err(PyRuntimeError::new_err("the layout of asyncio.Handle differs")) }
+    let holds = sized
+        && unsafe {
+            let fields = &*handle
+                .as_ptr()
+                .cast::<u8>()
+                .add(head)
+                .cast::<HandleFields>();
+            fields.args.holds(object(&arguments))
+                && fields.callback.holds(object(&callback))
+                && fields.context.holds(object(&context))
+                && fields.event_loop.holds(object(event_loop))
+        };
+    if holds {
+        Ok(())
+    } else {
+        Err(PyRuntimeError::new_err(
+            "the layout of asyncio.Handle differs",
+        ))
+    }
 }

@@ -14,8 +14,12 @@ mod handles;
 mod proof;
 mod transports;
 
-pub(super) use attributes::{base_size_and_flags, clear_attributes, forget_attributes, visit_attributes};
-pub(crate) use fields::{FutureFields, TaskFields, logs_destroy, must_cancel, set_logs_destroy, set_must_cancel};
+pub(super) use attributes::{
+    base_size_and_flags, clear_attributes, forget_attributes, visit_attributes,
+};
+pub(crate) use fields::{
+    FutureFields, TaskFields, logs_destroy, must_cancel, set_logs_destroy, set_must_cancel,
+};
 pub(crate) use handles::{HandleFields, TimerFields};
 pub(crate) use proof::{PROBE, prove, prove_handles};
 pub(crate) use transports::{TransportFields, prove_transports};
@@ -34,7 +38,10 @@ pub(crate) struct Node {
 impl Node {
     /// A link in no list.
     pub(crate) const fn alone() -> Self {
-        Self { next: Cell::new(std::ptr::null()), previous: Cell::new(std::ptr::null()) }
+        Self {
+            next: Cell::new(std::ptr::null()),
+            previous: Cell::new(std::ptr::null()),
+        }
     }
 
     /// Whether the link is in a list.

@@ -33,7 +33,13 @@ impl TransportFields {
     }
 
     fn slots(&self) -> [&Slot; 5] {
-        [&self.extra, &self.high_water, &self.event_loop, &self.low_water, &self.protocol_paused]
+        [
+            &self.extra,
+            &self.high_water,
+            &self.event_loop,
+            &self.low_water,
+            &self.protocol_paused,
+        ]
     }
 
     /// Shows the collector all references.
@@ -49,16 +55,29 @@ impl TransportFields {
 /// # Errors
 /// `RuntimeError` when a field is not where it should be.
 pub(crate) fn prove_transports(py: Python<'_>) -> PyResult<()> {
-    let class = py.import("asyncio.transports")?.getattr("_FlowControlMixin")?;
+    let class = py
+        .import("asyncio.transports")?
+        .getattr("_FlowControlMixin")?;
     let extra = PyDict::new(py).into_any();
     let event_loop = PyDict::new(py).into_any();
     let transport = class.call1((&extra, &event_loop))?;
     let size = class.getattr("__basicsize__")?.extract::<usize>()?;
     let head = size_of::<pyo3::ffi::PyObject>();
     // SAFETY: read only when the size has been compared.
-    let holds = size == head + size_of::<TransportFields>() && unsafe {
-        let fields = &*transport.as_ptr().cast::<u8>().add(head).cast::<TransportFields>();
-        fields.extra.holds(object(&extra)) && fields.event_loop.holds(object(&event_loop))
-    };
-    if holds { Ok(()) } else { Err(PyRuntimeError::new_err("the layout of asyncio's transports differs")) }
+    let holds = size == head + size_of::<TransportFields>()
+        && unsafe {
+            let fields = &*transport
+                .as_ptr()
+                .cast::<u8>()
+                .add(head)
+                .cast::<TransportFields>();
+            fields.extra.holds(object(&extra)) && fields.event_loop.holds(object(&event_loop))
+        };
+    if holds {
+        Ok(())
+    } else {
+        Err(PyRuntimeError::new_err(
+            "the layout of asyncio's transports differs",
+        ))
+    }
 }
