@@ -97,14 +97,14 @@ fn run_forever(py: Python<'_>, this: &Instance<Engine>) -> Outcome<Ref> {
     let ran = Python::attach(|py| {
         let running = Running { py, engine: this };
         this.touch(py);
-        let ran = run_until_stopped(&running);
+        // What ends the run stands aside while Python is called.
+        let ran = run_until_stopped(&running).map_err(|raised| raised.take());
         this.leave_signals(py);
         ran
     });
     match ran {
         Ok(()) => visit.leave(py, this)?,
-        Err(raised) => {
-            let exception = raised.take();
+        Err(exception) => {
             visit.leave(py, this)?;
             return Err(raise(exception));
         }
@@ -133,7 +133,7 @@ fn run_until_complete(py: Python<'_>, this: &Instance<Engine>, awaitable: &Objec
     let stop = names::stop_when_done(py)?;
     call_method(py, &future, names::add_done_callback(py), &[stop])?;
     let ran = call_method(py, this.object(), names::run_forever(py), &[]);
-    let ran = ran.map_err(|raised| raised.take());
+    let ran = ran.map_err(Raised::take);
     call_method(py, &future, names::remove_done_callback(py), &[stop])?;
     if let Err(exception) = ran {
         if is_new
