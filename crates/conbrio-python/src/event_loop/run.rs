@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use super::shape;
 use crate::engine::{Engine, Running};
 use crate::ffi::{
-    Builder, Instance, Object, Outcome, Ref, attribute, call, call_keyword, call_method, is_true,
+    Builder, Instance, Object, Outcome, Raised, Ref, attribute, call, call_keyword, call_method, is_true,
     object, raise, thread_ident,
 };
 use crate::names;
@@ -98,7 +98,7 @@ fn run_forever(py: Python<'_>, this: &Instance<Engine>) -> Outcome<Ref> {
         let running = Running { py, engine: this };
         this.touch(py);
         // What ends the run stands aside while Python is called.
-        let ran = run_until_stopped(&running).map_err(|raised| raised.take());
+        let ran = run_until_stopped(&running).map_err(Raised::take);
         this.leave_signals(py);
         ran
     });
