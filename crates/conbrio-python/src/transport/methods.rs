@@ -2,16 +2,14 @@
 
 use std::fmt::Write as _;
 
-use pyo3::BoundObject;
 use pyo3::prelude::*;
 
+use super::attributes::{number, or_none};
 use super::life::{abort, close, connection_lost, fatal_exception, finalize, force_close};
 use super::write::{write, write_eof, write_ready, writelines};
-use super::{StreamTransport, extra, make, read};
+use super::{StreamTransport, attributes, extra, make, read};
 use crate::ffi::layout::prove_transports;
-use crate::ffi::{
-    Args, Builder, Instance, Outcome, Parameters, Raised, Ref, Slot, call_method, object,
-};
+use crate::ffi::{Args, Builder, Instance, Outcome, Parameters, Raised, Ref, call_method, object};
 use crate::names;
 
 /// The class `StreamTransport`.
@@ -30,7 +28,7 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     .init(make::init)
     .finalizer(finalize)
     .repr(|py, this| Ok(object(&pyo3::types::PyString::new(py, &text(py, this))).share()));
-    let builder = state(internals(limits(writing(reading(builder)))));
+    let builder = attributes::add(internals(limits(writing(reading(builder)))));
     builder.create(py, Some(&base.bind(py)))
 }
 
@@ -210,122 +208,6 @@ fn make_empty_waiter(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcom
         this.tell_waiter(py, None)?;
     }
     Ok(waiter)
-}
-
-/// CPython's attributes that asyncio's own modules and tools read.
-fn state(builder: Builder<StreamTransport>) -> Builder<StreamTransport> {
-    builder
-        .getter(
-            c"_sock",
-            c"The socket, None once it is closed.",
-            |py, this| {
-                if this.life.open.get() {
-                    extra::sock(py, this)
-                } else {
-                    Ok(Ref::none())
-                }
-            },
-        )
-        .getter(c"_sock_fd", c"The descriptor.", |py, this| {
-            let Ok(fd) = this.fd.get().into_pyobject(py);
-            Ok(object(&fd).share())
-        })
-        .getter(
-            c"_extra",
-            c"The dictionary behind get_extra_info().",
-            extra::all,
-        )
-        .getter(
-            c"_loop",
-            c"The loop, None once the connection is lost.",
-            |_, this| Ok(held(&this.fields.event_loop)),
-        )
-        .getter(
-            c"_protocol",
-            c"The protocol, None once the connection is lost.",
-            |_, this| Ok(or_none(this.protocol.share())),
-        )
-        .getter(
-            c"_protocol_connected",
-            c"Whether there is a protocol.",
-            |_, this| Ok(Ref::boolean(this.protocol.share().is_some())),
-        )
-        .getter(
-            c"_server",
-            c"The server that accepted the connection.",
-            |_, this| Ok(held(&this.server)),
-        )
-        .getter(c"_context", c"The context that was given.", |_, this| {
-            Ok(if this.life.context_given.get() {
-                held(&this.context)
-            } else {
-                Ref::none()
-            })
-        })
-        .getter(
-            c"_empty_waiter",
-            c"Who waits until nothing is owed.",
-            |_, this| Ok(held(&this.empty_waiter)),
-        )
-        .getter(
-            c"_conn_lost",
-            c"Not 0 once the connection ends.",
-            |py, this| number(py, this.life.lost.get()),
-        )
-        .getter(c"_closing", c"Whether the connection ends.", |_, this| {
-            Ok(Ref::boolean(this.life.closing.get()))
-        })
-        .getter(c"_paused", c"Whether reading is paused.", |_, this| {
-            Ok(Ref::boolean(this.life.paused.get()))
-        })
-        .getter(c"_eof", c"Whether write_eof() was called.", |_, this| {
-            Ok(Ref::boolean(this.life.eof.get()))
-        })
-        .getter(
-            c"_protocol_paused",
-            c"Whether the protocol pauses writing.",
-            |_, this| Ok(Ref::boolean(this.life.protocol_paused.get())),
-        )
-        .getter(c"_high_water", c"The high mark.", |py, this| {
-            number(py, this.outbox.lend(py, |outbox| outbox.marks().1))
-        })
-        .getter(c"_low_water", c"The low mark.", |py, this| {
-            number(py, this.outbox.lend(py, |outbox| outbox.marks().0))
-        })
-        .getter(c"max_size", c"How much one read takes at most.", |py, _| {
-            number(py, read::SHARED)
-        })
-        .getter(
-            c"_start_tls_compatible",
-            c"True: start_tls() works on it.",
-            |_, _| Ok(Ref::boolean(true)),
-        )
-        .getter(
-            c"_sendfile_compatible",
-            c"How loop.sendfile() goes about it.",
-            |py, _| {
-                Ok(names::sendfile_mode(py)?
-                    .bind(py)
-                    .getattr("TRY_NATIVE")?
-                    .into())
-            },
-        )
-}
-
-fn held(slot: &Slot) -> Ref {
-    slot.share_or_none()
-}
-
-fn or_none(value: Option<Ref>) -> Ref {
-    value.unwrap_or_else(Ref::none)
-}
-
-fn number<'py, N: IntoPyObject<'py>>(py: Python<'py>, number: N) -> Outcome<Ref>
-where
-    PyErr: From<N::Error>,
-{
-    let number = number.into_pyobject(py).map_err(PyErr::from)?;
-    Ok(number.into_bound().into_any().into())
 }
 
 /// `repr(transport)`, with CPython's fields.

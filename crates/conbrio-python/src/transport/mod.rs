@@ -1,8 +1,9 @@
-//! StreamTransport: a connected stream socket between the loop and a protocol.
+//! `StreamTransport`: a connected stream socket between the loop and a protocol.
 //!
 //! Behaves as CPython's `_SelectorSocketTransport`, but owes what is written until the end of the turn. The door: what a
 //! transport is made of. It is watched and scheduled through the engine and does not know the loop's own methods.
 
+mod attributes;
 mod extra;
 mod flow;
 mod life;

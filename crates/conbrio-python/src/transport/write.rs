@@ -93,11 +93,11 @@ pub(super) fn writelines(
         let data = data?;
         // CPython: makes a memoryview of each, whose complaint this is.
         let chunk =
-            Chunk::of(py, object(&data)).or_else(|raised| match PyMemoryView::from(&data) {
-                Ok(_) => Err(raised),
+            Chunk::of(py, object(&data)).map_err(|raised| match PyMemoryView::from(&data) {
+                Ok(_) => raised,
                 Err(error) => {
                     drop(raised.take());
-                    Err(error.into())
+                    error.into()
                 }
             });
         chunks.push(chunk?);
@@ -106,7 +106,9 @@ pub(super) fn writelines(
         return Ok(Ref::none());
     }
     this.outbox.lend(py, |outbox| {
-        chunks.into_iter().for_each(|chunk| outbox.push(chunk))
+        for chunk in chunks {
+            outbox.push(chunk);
+        }
     });
     owe(py, this)?;
     Ok(Ref::none())

@@ -1,31 +1,28 @@
-//! sock_recv and its family: one try that answers at once, or a wait that tries again when the descriptor is ready.
+//! `sock_recv` and its family: one try that answers at once, or a wait that tries again when the descriptor is ready.
 //!
 //! Its own room because these verbs have neither protocol nor transport. The coroutines around them are Python's, so that
 //! they look like CPython's own; here is what each does once per packet.
 
+mod attempt;
+
 use std::cell::Cell;
-use std::io;
 use std::os::fd::RawFd;
 
 use conbrio_core::sources::Side;
-use conbrio_driver::sys::socket;
-use pyo3::exceptions::{PyBlockingIOError, PyInterruptedError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
+use self::attempt::attempt;
 use crate::engine::Engine;
 use crate::ffi::{
     Args, Buffer, Builder, Class, ClassState, Guarded, Instance, Object, Outcome, Own, Raised, Ref,
-    Slot, Thunk, Visit, bytes, call, call_method, call_tuple, filled_bytes, object, raise, tuple,
-    weak_reference,
+    Slot, Thunk, Visit, call, call_method, object, raise, tuple, weak_reference,
 };
 use crate::future::Future;
 use crate::names;
-use crate::report::{ends_loop, os_error};
+use crate::report::ends_loop;
 use crate::watch::{cancel, ensure_no_transport};
-
-/// The most that is received through the buffer that the loop's reads share.
-const SHARED: usize = 256 * 1024;
 
 /// What is tried.
 enum Deed {
@@ -202,6 +199,7 @@ fn try_method(
     try_call(py, this, sock, &method, rest, is_writer)
 }
 
+#[expect(clippy::too_many_arguments, reason = "what one deed needs")]
 fn try_call(
     py: Python<'_>,
     this: &Instance<Engine>,
@@ -321,104 +319,6 @@ fn takes_over(
     let same = former.is_some_and(|former| former.idle.get() && former.identity.holds(&identity));
     wait.identity.set(identity);
     Ok(same)
-}
-
-/// Tries once; nothing means that it would block.
-fn attempt(
-    py: Python<'_>,
-    engine: &Instance<Engine>,
-    wait: &Instance<SocketWait>,
-) -> Outcome<Option<Ref>> {
-    let fd = wait.fd;
-    match &wait.deed {
-        Deed::Receive(size) if *size <= SHARED => engine.with_buffer(py, SHARED, |buffer| {
-            match socket::recv(fd, buffer.get_mut(..*size).unwrap_or_default()) {
-                Ok(count) => bytes(py, buffer.get(..count).unwrap_or_default()).map(Some),
-                Err(error) => blocked(py, &error),
-            }
-        }),
-        Deed::Receive(size) => {
-            match filled_bytes(py, *size, |memory| socket::recv_uninit(fd, memory))? {
-                Ok((data, _)) => Ok(Some(data)),
-                Err(error) => blocked(py, &error),
-            }
-        }
-        Deed::ReceiveInto => {
-            let received = wait.memory.lend(py, |memory| {
-                memory.as_ref().map_or(Ok(0), |memory| {
-                    memory.write(|memory| socket::recv_uninit(fd, memory))
-                })
-            });
-            match received {
-                Ok(count) => {
-                    let Ok(count) = count.into_pyobject(py);
-                    Ok(Some(object(&count).share()))
-                }
-                Err(error) => blocked(py, &error),
-            }
-        }
-        Deed::SendAll(sent) => {
-            engine.touch(py);
-            send_more(py, wait, sent)
-        }
-        Deed::Call => call_socket(py, wait),
-    }
-}
-
-fn send_more(
-    py: Python<'_>,
-    wait: &Instance<SocketWait>,
-    sent: &Cell<usize>,
-) -> Outcome<Option<Ref>> {
-    let taken = wait.memory.lend(py, |memory| {
-        let send = |data: &[u8]| {
-            let left = data.get(sent.get()..).unwrap_or_default();
-            socket::send(wait.fd, left).map(|count| (count, count == left.len()))
-        };
-        memory
-            .as_ref()
-            .map_or(Ok((0, true)), |memory| memory.read(send))
-    });
-    match taken {
-        Ok((_, true)) => Ok(Some(Ref::none())),
-        Ok((count, false)) => {
-            sent.set(sent.get() + count);
-            Ok(None)
-        }
-        Err(error) => blocked(py, &error),
-    }
-}
-
-fn call_socket(py: Python<'_>, wait: &Instance<SocketWait>) -> Outcome<Option<Ref>> {
-    // CPython: looks the method up each time.
-    let name = wait
-        .method
-        .share_or_none()
-        .bind(py)
-        .to_owned()
-        .cast_into::<PyString>()
-        .map_err(PyErr::from)?;
-    let method = crate::ffi::attribute(py, &wait.sock.share_or_none(), &name)?;
-    match call_tuple(py, &method, &wait.args.share_or_none()) {
-        Ok(answer) => Ok(Some(answer)),
-        Err(raised) => {
-            let exception = raised.take();
-            let bound = exception.bind(py);
-            if bound.is_instance_of::<PyBlockingIOError>()
-                || bound.is_instance_of::<PyInterruptedError>()
-            {
-                return Ok(None);
-            }
-            Err(raise(exception))
-        }
-    }
-}
-
-fn blocked(py: Python<'_>, error: &io::Error) -> Outcome<Option<Ref>> {
-    match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(None),
-        _ => Err(os_error(py, error)),
-    }
 }
 
 /// The descriptor is ready.
