@@ -47,7 +47,7 @@ impl<'a> Args<'a> {
         let count = count.unsigned_abs();
         // SAFETY: promised by the caller: `names` is null or a tuple, and the values follow each other.
         unsafe {
-            let named = if names.is_null() {
+            let keyword_count = if names.is_null() {
                 0
             } else {
                 ffi::PyTuple_GET_SIZE(names).unsigned_abs()
@@ -55,7 +55,7 @@ impl<'a> Args<'a> {
             let values = if values.is_null() {
                 &[]
             } else {
-                std::slice::from_raw_parts(values.cast::<&Object>(), count + named)
+                std::slice::from_raw_parts(values.cast::<&Object>(), count + keyword_count)
             };
             let names = (!names.is_null()).then(|| Object::from_ptr(names));
             Self {
@@ -179,11 +179,7 @@ fn is_name(key: &Object, name: &Bound<'_, PyString>) -> bool {
 fn complain(function: &str, what: &str, key: &Object) -> Raised {
     // SAFETY: `key` exists, so the thread is attached.
     let py = unsafe { Python::assume_attached() };
-    PyTypeError::new_err(format!(
-        "{function}() {what} '{}'",
-        key.bind(py).to_string()
-    ))
-    .into()
+    PyTypeError::new_err(format!("{function}() {what} '{}'", *key.bind(py))).into()
 }
 
 #[cold]

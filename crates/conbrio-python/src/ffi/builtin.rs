@@ -5,9 +5,9 @@ use std::ffi::CStr;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::class::Stateless;
 use super::instance::{Class, Instance};
 use super::object::{Object, Outcome, Ref};
+use super::trampoline::{Stateless, one};
 
 /// The description of a function that takes one argument and is bound to an instance.
 pub(crate) struct Builtin(ffi::PyMethodDef);
@@ -24,7 +24,7 @@ impl Builtin {
         Self(ffi::PyMethodDef {
             ml_name: name.as_ptr(),
             ml_meth: ffi::PyMethodDefPointer {
-                PyCFunction: super::class::one::<T, F>,
+                PyCFunction: one::<T, F>,
             },
             ml_flags: ffi::METH_O,
             ml_doc: std::ptr::null(),

@@ -54,6 +54,10 @@ pub(crate) fn bytes(_py: Python<'_>, content: &[u8]) -> Outcome<Ref> {
 /// # Errors
 /// `MemoryError`.
 #[inline]
+#[expect(
+    clippy::type_complexity,
+    reason = "two kinds of failure, and neither is a room's own"
+)]
 pub(crate) fn filled_bytes<E>(
     _py: Python<'_>,
     room: usize,

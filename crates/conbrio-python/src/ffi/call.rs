@@ -152,11 +152,22 @@ pub(crate) fn is_true(_py: Python<'_>, object: &Object) -> Outcome<bool> {
     }
 }
 
+/// Whether a collection is empty; one that cannot say is not.
+pub(crate) fn is_empty(object: &Object) -> bool {
+    // SAFETY: a live object; an exception is cleared at once.
+    unsafe {
+        let size = ffi::PyObject_Size(object.as_ptr());
+        if size < 0 {
+            ffi::PyErr_Clear();
+        }
+        size == 0
+    }
+}
+
 /// Whether `object` is exactly a coroutine, made by an `async def`.
 #[inline]
 pub(crate) fn is_coroutine(object: &Object) -> bool {
-    // SAFETY: a live object and a static type.
-    unsafe { object.class() == &raw mut ffi::PyCoro_Type }
+    object.class() == &raw mut ffi::PyCoro_Type
 }
 
 /// The weak reference to `object`: the same one as long as one lives.
@@ -205,6 +216,7 @@ pub(crate) fn float(_py: Python<'_>, value: f64) -> Outcome<Ref> {
 /// # Errors
 /// `TypeError` when it is none.
 #[inline]
+#[expect(clippy::float_cmp, reason = "CPython's own sign of an error")]
 pub(crate) fn as_float(_py: Python<'_>, object: &Object) -> Outcome<f64> {
     // SAFETY: a live object.
     let value = unsafe { ffi::PyFloat_AsDouble(object.as_ptr()) };

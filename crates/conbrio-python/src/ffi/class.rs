@@ -3,68 +3,18 @@
 //! A method is a plain function or a closure that captures nothing; its trampoline is generated per function, so the
 //! call costs nothing beyond CPython's own protocol. A Rust panic in one becomes a Python exception.
 
-use std::ffi::{CStr, c_int, c_uint, c_void};
+use std::ffi::{CStr, c_int, c_uint, c_ulong, c_void};
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
 use super::args::Args;
 use super::instance::{Class, Instance, clear, dealloc, traverse};
-use super::object::{Object, Outcome, Raised, Ref};
+use super::object::{Object, Outcome, Ref};
 use super::send::Step;
-
-/// A function without captures, whose value can be made of nothing.
-pub(crate) trait Stateless: Copy + 'static {
-    /// Checked when a trampoline is generated.
-    const CHECK: () = assert!(size_of::<Self>() == 0, "a native method captures nothing");
-}
-
-impl<F: Copy + 'static> Stateless for F {}
-
-/// # Safety
-/// A value of `F` has existed, so `F` is inhabited.
-#[inline]
-unsafe fn conjure<F: Stateless>() -> F {
-    let () = F::CHECK;
-    // SAFETY: `F` has no bytes and is inhabited.
-    unsafe { std::mem::zeroed() }
-}
-
-/// Runs native code called by Python: a panic becomes `RuntimeError`.
-#[inline]
-fn guard<R>(body: impl FnOnce() -> Outcome<R>) -> Outcome<R> {
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| Err(panicked(&*panic)))
-}
-
-#[cold]
-fn panicked(panic: &(dyn std::any::Any + Send)) -> Raised {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    let text = text
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_default();
-    PyRuntimeError::new_err(format!("conbrio: internal error: {text}")).into()
-}
-
-/// The token: trampolines are only called by the interpreter.
-#[inline]
-fn token<'py>() -> Python<'py> {
-    // SAFETY: used by trampolines alone, which the interpreter calls on an attached thread.
-    unsafe { Python::assume_attached() }
-}
-
-#[inline]
-fn pointer(answer: Outcome<Ref>) -> *mut ffi::PyObject {
-    answer.map_or(ptr::null_mut(), Ref::into_ptr)
-}
-
-#[inline]
-fn status(answer: Outcome<()>) -> c_int {
-    if answer.is_ok() { 0 } else { -1 }
-}
+use super::trampoline::{self, Stateless};
 
 /// The description of a class, under construction.
 pub(crate) struct Builder<T> {
@@ -72,7 +22,7 @@ pub(crate) struct Builder<T> {
     attributes: Vec<ffi::PyGetSetDef>,
     slots: Vec<ffi::PyType_Slot>,
     members: Vec<ffi::PyMemberDef>,
-    flags: u64,
+    flags: c_ulong,
     kind: PhantomData<T>,
 }
 
@@ -84,7 +34,7 @@ impl<T: Class> Builder<T> {
             attributes: Vec::new(),
             slots: Vec::new(),
             members: Vec::new(),
-            flags: (ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_HAVE_GC).into(),
+            flags: ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_HAVE_GC,
             kind: PhantomData,
         };
         builder.slot(ffi::Py_tp_doc, doc.as_ptr().cast_mut().cast());
@@ -103,19 +53,19 @@ impl<T: Class> Builder<T> {
 
     /// Lets Python classes derive from this one.
     pub(crate) fn subclassable(mut self) -> Self {
-        self.flags |= u64::from(ffi::Py_TPFLAGS_BASETYPE);
+        self.flags |= ffi::Py_TPFLAGS_BASETYPE;
         self
     }
 
     /// Lets nobody set attributes on the class.
     pub(crate) fn immutable(mut self) -> Self {
-        self.flags |= u64::from(ffi::Py_TPFLAGS_IMMUTABLETYPE);
+        self.flags |= ffi::Py_TPFLAGS_IMMUTABLETYPE;
         self
     }
 
     /// Refuses to be called from Python.
     pub(crate) fn made_natively(mut self) -> Self {
-        self.flags |= u64::from(ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION);
+        self.flags |= ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION;
         self
     }
 
@@ -148,27 +98,7 @@ impl<T: Class> Builder<T> {
     where
         F: Fn(Python<'_>, &Object, Option<&Object>) -> Outcome<T> + Stateless,
     {
-        unsafe extern "C" fn new<T: Class, F>(
-            kind: *mut ffi::PyTypeObject,
-            args: *mut ffi::PyObject,
-            keywords: *mut ffi::PyObject,
-        ) -> *mut ffi::PyObject
-        where
-            F: Fn(Python<'_>, &Object, Option<&Object>) -> Outcome<T> + Stateless,
-        {
-            // SAFETY: CPython passes a class of ours or a derived one, a tuple, and a dictionary or null.
-            pointer(guard(|| unsafe {
-                let keywords = (!keywords.is_null()).then(|| Object::from_ptr(keywords));
-                let value = conjure::<F>()(token(), Object::from_ptr(args), keywords)?;
-                let Some(allocate) = (*kind).tp_alloc else {
-                    return Err(PyRuntimeError::new_err("no allocator").into());
-                };
-                let object = Ref::returned(allocate(kind, 0))?;
-                Instance::<T>::trust(object.as_ptr()).value().write(value);
-                Ok(object)
-            }))
-        }
-        self.slot(ffi::Py_tp_new, new::<T, F> as *mut c_void);
+        self.slot(ffi::Py_tp_new, trampoline::new::<T, F> as *mut c_void);
         self
     }
 
@@ -177,26 +107,7 @@ impl<T: Class> Builder<T> {
     where
         F: Fn(Python<'_>, &Instance<T>, &Object, Option<&Object>) -> Outcome<()> + Stateless,
     {
-        unsafe extern "C" fn init<T: Class, F>(
-            this: *mut ffi::PyObject,
-            args: *mut ffi::PyObject,
-            keywords: *mut ffi::PyObject,
-        ) -> c_int
-        where
-            F: Fn(Python<'_>, &Instance<T>, &Object, Option<&Object>) -> Outcome<()> + Stateless,
-        {
-            // SAFETY: CPython passes an instance, a tuple, and a dictionary or null.
-            status(guard(|| unsafe {
-                let keywords = (!keywords.is_null()).then(|| Object::from_ptr(keywords));
-                conjure::<F>()(
-                    token(),
-                    Instance::trust(this),
-                    Object::from_ptr(args),
-                    keywords,
-                )
-            }))
-        }
-        self.slot(ffi::Py_tp_init, init::<T, F> as *mut c_void);
+        self.slot(ffi::Py_tp_init, trampoline::init::<T, F> as *mut c_void);
         self
     }
 
@@ -205,28 +116,10 @@ impl<T: Class> Builder<T> {
     where
         F: for<'a> Fn(Python<'_>, &'a Instance<T>, Args<'a>) -> Outcome<Ref> + Stateless,
     {
-        unsafe extern "C" fn method<T: Class, F>(
-            this: *mut ffi::PyObject,
-            values: *const *mut ffi::PyObject,
-            count: ffi::Py_ssize_t,
-            names: *mut ffi::PyObject,
-        ) -> *mut ffi::PyObject
-        where
-            F: for<'a> Fn(Python<'_>, &'a Instance<T>, Args<'a>) -> Outcome<Ref> + Stateless,
-        {
-            // SAFETY: the method descriptor has checked the instance; the rest is the fast call's.
-            pointer(guard(|| unsafe {
-                conjure::<F>()(
-                    token(),
-                    Instance::trust(this),
-                    Args::of_call(values, count, names),
-                )
-            }))
-        }
         self.methods.push(ffi::PyMethodDef {
             ml_name: name.as_ptr(),
             ml_meth: ffi::PyMethodDefPointer {
-                PyCFunctionFastWithKeywords: method::<T, F>,
+                PyCFunctionFastWithKeywords: trampoline::method::<T, F>,
             },
             ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
             ml_doc: doc.as_ptr(),
@@ -239,22 +132,10 @@ impl<T: Class> Builder<T> {
     where
         F: Fn(Python<'_>, &Instance<T>) -> Outcome<Ref> + Stateless,
     {
-        unsafe extern "C" fn plain<T: Class, F>(
-            this: *mut ffi::PyObject,
-            _: *mut ffi::PyObject,
-        ) -> *mut ffi::PyObject
-        where
-            F: Fn(Python<'_>, &Instance<T>) -> Outcome<Ref> + Stateless,
-        {
-            // SAFETY: the method descriptor has checked the instance.
-            pointer(guard(|| unsafe {
-                conjure::<F>()(token(), Instance::trust(this))
-            }))
-        }
         self.methods.push(ffi::PyMethodDef {
             ml_name: name.as_ptr(),
             ml_meth: ffi::PyMethodDefPointer {
-                PyCFunction: plain::<T, F>,
+                PyCFunction: trampoline::plain::<T, F>,
             },
             ml_flags: ffi::METH_NOARGS,
             ml_doc: doc.as_ptr(),
@@ -270,7 +151,7 @@ impl<T: Class> Builder<T> {
         self.methods.push(ffi::PyMethodDef {
             ml_name: name.as_ptr(),
             ml_meth: ffi::PyMethodDefPointer {
-                PyCFunction: one::<T, F>,
+                PyCFunction: trampoline::one::<T, F>,
             },
             ml_flags: ffi::METH_O,
             ml_doc: doc.as_ptr(),
@@ -305,7 +186,7 @@ impl<T: Class> Builder<T> {
     {
         self.attributes.push(ffi::PyGetSetDef {
             name: name.as_ptr(),
-            get: Some(get::<T, F>),
+            get: Some(trampoline::get::<T, F>),
             set: None,
             doc: doc.as_ptr(),
             closure: ptr::null_mut(),
@@ -327,8 +208,8 @@ impl<T: Class> Builder<T> {
     {
         self.attributes.push(ffi::PyGetSetDef {
             name: name.as_ptr(),
-            get: Some(get::<T, F>),
-            set: Some(set::<T, G>),
+            get: Some(trampoline::get::<T, F>),
+            set: Some(trampoline::set::<T, G>),
             doc: doc.as_ptr(),
             closure: ptr::null_mut(),
         });
@@ -340,7 +221,7 @@ impl<T: Class> Builder<T> {
     where
         F: Fn(Python<'_>, &Instance<T>) -> Outcome<Ref> + Stateless,
     {
-        self.slot(ffi::Py_tp_repr, unary::<T, F> as *mut c_void);
+        self.slot(ffi::Py_tp_repr, trampoline::unary::<T, F> as *mut c_void);
         self
     }
 
@@ -349,8 +230,8 @@ impl<T: Class> Builder<T> {
     where
         F: Fn(Python<'_>, &Instance<T>) -> Outcome<Ref> + Stateless,
     {
-        self.slot(ffi::Py_am_await, unary::<T, F> as *mut c_void);
-        self.slot(ffi::Py_tp_iter, unary::<T, F> as *mut c_void);
+        self.slot(ffi::Py_am_await, trampoline::unary::<T, F> as *mut c_void);
+        self.slot(ffi::Py_tp_iter, trampoline::unary::<T, F> as *mut c_void);
         self
     }
 
@@ -360,8 +241,8 @@ impl<T: Class> Builder<T> {
         F: Fn(Python<'_>, &Instance<T>) -> Outcome<Step> + Stateless,
     {
         self.slot(ffi::Py_tp_iter, ffi::PyObject_SelfIter as *mut c_void);
-        self.slot(ffi::Py_tp_iternext, next::<T, F> as *mut c_void);
-        self.slot(ffi::Py_am_send, send::<T, F> as *mut c_void);
+        self.slot(ffi::Py_tp_iternext, trampoline::next::<T, F> as *mut c_void);
+        self.slot(ffi::Py_am_send, trampoline::send::<T, F> as *mut c_void);
         self
     }
 
@@ -370,26 +251,10 @@ impl<T: Class> Builder<T> {
     where
         F: Fn(Python<'_>, &Instance<T>) + Stateless,
     {
-        unsafe extern "C" fn finalize<T: Class, F>(this: *mut ffi::PyObject)
-        where
-            F: Fn(Python<'_>, &Instance<T>) + Stateless,
-        {
-            // SAFETY: CPython passes a live instance; an exception set before is put aside and back.
-            unsafe {
-                let (mut kind, mut value, mut trace) =
-                    (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
-                ffi::PyErr_Fetch(&raw mut kind, &raw mut value, &raw mut trace);
-                let words = guard(|| {
-                    conjure::<F>()(token(), Instance::trust(this));
-                    Ok(())
-                });
-                if words.is_err() {
-                    ffi::PyErr_WriteUnraisable(this);
-                }
-                ffi::PyErr_Restore(kind, value, trace);
-            }
-        }
-        self.slot(ffi::Py_tp_finalize, finalize::<T, F> as *mut c_void);
+        self.slot(
+            ffi::Py_tp_finalize,
+            trampoline::finalize::<T, F> as *mut c_void,
+        );
         self
     }
 
@@ -398,24 +263,10 @@ impl<T: Class> Builder<T> {
     where
         F: Fn(Python<'_>, &Instance<T>, &Object) + Stateless,
     {
-        unsafe extern "C" fn setattro<T: Class, F>(
-            this: *mut ffi::PyObject,
-            name: *mut ffi::PyObject,
-            value: *mut ffi::PyObject,
-        ) -> c_int
-        where
-            F: Fn(Python<'_>, &Instance<T>, &Object) + Stateless,
-        {
-            // SAFETY: CPython passes a live instance and a string.
-            unsafe {
-                let answer = ffi::PyObject_GenericSetAttr(this, name, value);
-                if answer == 0 {
-                    conjure::<F>()(token(), Instance::trust(this), Object::from_ptr(name));
-                }
-                answer
-            }
-        }
-        self.slot(ffi::Py_tp_setattro, setattro::<T, F> as *mut c_void);
+        self.slot(
+            ffi::Py_tp_setattro,
+            trampoline::setattro::<T, F> as *mut c_void,
+        );
         self
     }
 
@@ -464,100 +315,6 @@ impl<T: Class> Builder<T> {
     }
 }
 
-/// The trampoline of a method with one argument.
-pub(super) unsafe extern "C" fn one<T: Class, F>(
-    this: *mut ffi::PyObject,
-    value: *mut ffi::PyObject,
-) -> *mut ffi::PyObject
-where
-    F: for<'a> Fn(Python<'_>, &'a Instance<T>, &'a Object) -> Outcome<Ref> + Stateless,
-{
-    // SAFETY: the method descriptor has checked the instance; the value is alive during the call.
-    pointer(guard(|| unsafe {
-        conjure::<F>()(token(), Instance::trust(this), Object::from_ptr(value))
-    }))
-}
 fn leak<E>(table: Vec<E>) -> *mut c_void {
     Box::leak(table.into_boxed_slice()).as_mut_ptr().cast()
-}
-
-unsafe extern "C" fn unary<T: Class, F>(this: *mut ffi::PyObject) -> *mut ffi::PyObject
-where
-    F: Fn(Python<'_>, &Instance<T>) -> Outcome<Ref> + Stateless,
-{
-    // SAFETY: CPython passes a live instance.
-    pointer(guard(|| unsafe {
-        conjure::<F>()(token(), Instance::trust(this))
-    }))
-}
-
-unsafe extern "C" fn get<T: Class, F>(
-    this: *mut ffi::PyObject,
-    _: *mut c_void,
-) -> *mut ffi::PyObject
-where
-    F: Fn(Python<'_>, &Instance<T>) -> Outcome<Ref> + Stateless,
-{
-    // SAFETY: the attribute's descriptor has checked the instance.
-    pointer(guard(|| unsafe {
-        conjure::<F>()(token(), Instance::trust(this))
-    }))
-}
-
-unsafe extern "C" fn set<T: Class, G>(
-    this: *mut ffi::PyObject,
-    value: *mut ffi::PyObject,
-    _: *mut c_void,
-) -> c_int
-where
-    G: Fn(Python<'_>, &Instance<T>, Option<&Object>) -> Outcome<()> + Stateless,
-{
-    // SAFETY: the attribute's descriptor has checked the instance; the value is null for a deletion.
-    status(guard(|| unsafe {
-        let value = (!value.is_null()).then(|| Object::from_ptr(value));
-        conjure::<G>()(token(), Instance::trust(this), value)
-    }))
-}
-
-unsafe extern "C" fn next<T: Class, F>(this: *mut ffi::PyObject) -> *mut ffi::PyObject
-where
-    F: Fn(Python<'_>, &Instance<T>) -> Outcome<Step> + Stateless,
-{
-    // SAFETY: CPython passes a live instance.
-    let answer = guard(|| unsafe { conjure::<F>()(token(), Instance::trust(this)) });
-    match answer {
-        Ok(Step::Yield(value)) => value.into_ptr(),
-        Ok(Step::Return(value)) => {
-            let _ = super::send::stop_iteration(token(), &value);
-            ptr::null_mut()
-        }
-        Err(_) => ptr::null_mut(),
-    }
-}
-
-unsafe extern "C" fn send<T: Class, F>(
-    this: *mut ffi::PyObject,
-    _: *mut ffi::PyObject,
-    result: *mut *mut ffi::PyObject,
-) -> ffi::PySendResult
-where
-    F: Fn(Python<'_>, &Instance<T>) -> Outcome<Step> + Stateless,
-{
-    // SAFETY: CPython passes a live instance and a place for the answer.
-    unsafe {
-        match guard(|| conjure::<F>()(token(), Instance::trust(this))) {
-            Ok(Step::Yield(value)) => {
-                *result = value.into_ptr();
-                ffi::PySendResult::PYGEN_NEXT
-            }
-            Ok(Step::Return(value)) => {
-                *result = value.into_ptr();
-                ffi::PySendResult::PYGEN_RETURN
-            }
-            Err(_) => {
-                *result = ptr::null_mut();
-                ffi::PySendResult::PYGEN_ERROR
-            }
-        }
-    }
 }

@@ -33,7 +33,10 @@ const WORDS: usize = 40;
 const STOCK: usize = 8;
 
 /// Context objects without a mapping, that nobody else refers to.
-struct Stock(UnsafeCell<(usize, [Option<Ref>; STOCK])>);
+struct Stock(UnsafeCell<(usize, Places)>);
+
+/// Where they lie; the first so many are taken.
+type Places = [Option<Ref>; STOCK];
 
 // SAFETY: only opened while the interpreter's lock is held, by code that runs no Python meanwhile.
 unsafe impl Sync for Stock {}
@@ -78,7 +81,6 @@ unsafe fn fields(context: &Object) -> &Fields {
 
 #[inline]
 fn is_context(object: &Object) -> bool {
-    // SAFETY: a static type object.
     object.class() == &raw mut ffi::PyContext_Type
 }
 
@@ -145,8 +147,7 @@ pub(crate) fn capture(py: Python<'_>) -> Outcome<Ref> {
     // SAFETY: the offset was found in this version's thread state; the word is the current context or null.
     let variables = unsafe {
         let current = *ffi::PyThreadState_Get()
-            .cast::<u8>()
-            .add(offset)
+            .byte_add(offset)
             .cast::<*mut ffi::PyObject>();
         if current.is_null() {
             None

@@ -14,8 +14,12 @@ use super::object::{Object, Outcome, Raised, Ref};
 use super::visit::Visit;
 
 /// How many dead objects of a class wait to be used again.
-/// Bench: call_soon_burst, task_spawn_batch (fewer, and every batch of 10,000 asks the allocator and wakes the collector).
+/// Bench: `call_soon_burst`, `task_spawn_batch` (fewer, and every batch of 10,000 asks the allocator and wakes the collector).
 const SPARE: usize = 4096;
+
+unsafe extern "C" {
+    fn _Py_NewReference(object: *mut ffi::PyObject);
+}
 
 /// The Rust value behind a native Python class.
 pub(crate) trait Class: Sized + 'static {
@@ -48,11 +52,25 @@ pub(crate) trait Class: Sized + 'static {
 /// Says that a `Self` begins with a `T`, at the same offset of the object.
 ///
 /// # Safety
-/// That is so: both are `repr(C)` and have the same `Class::OFFSET`.
+/// That is so. `begins_with!` proves it where the class is.
 pub(crate) unsafe trait BeginsWith<T> {}
 
-// SAFETY: `Task` is `repr(C)`, its first field is the `Future`, and both have the default offset.
-unsafe impl BeginsWith<crate::future::Future> for crate::task::Task {}
+/// Says that a class's value begins with another class's, which is its first field; does not compile otherwise.
+macro_rules! begins_with {
+    ($class:ty, $field:ident: $first:ty) => {
+        const _: () = {
+            assert!(std::mem::offset_of!($class, $field) == 0);
+            assert!(
+                <$class as $crate::ffi::Class>::OFFSET == <$first as $crate::ffi::Class>::OFFSET
+            );
+            let _: fn(&$class) -> &$first = |class| &class.$field;
+        };
+
+        // SAFETY: checked above.
+        unsafe impl $crate::ffi::BeginsWith<$first> for $class {}
+    };
+}
+pub(crate) use begins_with;
 
 /// What a class knows of itself at run time; touched only by the thread that holds the interpreter's lock.
 pub(crate) struct ClassState {
@@ -61,7 +79,7 @@ pub(crate) struct ClassState {
     /// A class derived from it that most instances have, or another class whose value begins with this one's; null
     /// for none.
     usual: AtomicPtr<ffi::PyTypeObject>,
-    /// Dead objects, untracked, whose class pointer is already given up.
+    /// Dead objects, untracked, which keep their reference to the class.
     spare: UnsafeCell<Spare>,
 }
 
@@ -76,6 +94,7 @@ unsafe impl Sync for ClassState {}
 
 impl ClassState {
     /// The state of a class that does not exist yet.
+    #[expect(clippy::large_stack_arrays, reason = "a static's value")]
     pub(crate) const fn new() -> Self {
         let spare = Spare {
             count: 0,
@@ -235,8 +254,11 @@ impl<T: Class> Own<T> {
         if T::REUSED
             && let Some(pointer) = T::state().pop()
         {
-            // SAFETY: a spare object has the class's size and no live value; it is initialised and tracked once.
-            return Ok(unsafe { Self::fill(ffi::PyObject_Init(pointer, kind), value) });
+            // SAFETY: a spare object has the class's size, its class, and no live value; it begins a new life.
+            unsafe {
+                _Py_NewReference(pointer);
+                return Ok(Self::fill(pointer, value));
+            }
         }
         // SAFETY: `kind` is a live, ready type with the collector's flag.
         let pointer = unsafe { ffi::PyObject_GC_New::<ffi::PyObject>(kind) };
@@ -336,14 +358,15 @@ pub(super) unsafe extern "C" fn dealloc<T: Class>(pointer: *mut ffi::PyObject) {
         super::layout::forget_attributes(pointer, kind, T::state().kind());
         instance.dies();
         ptr::drop_in_place(instance.value());
-        let reusable = T::REUSED && exact && ffi::PyObject_GC_IsFinalized(pointer) == 0;
+        let reusable = T::REUSED && exact && !super::layout::is_finalized(pointer);
+        // A spare object keeps its reference to the class.
         if !(reusable && T::state().push(pointer)) {
             match (*kind).tp_free {
                 Some(free) => free(pointer.cast()),
                 None => ffi::PyObject_GC_Del(pointer.cast()),
             }
+            ffi::Py_DECREF(kind.cast());
         }
-        ffi::Py_DECREF(kind.cast());
     }
 }
 

@@ -1,5 +1,10 @@
 //! What PyO3 has no safe words for: native classes, CPython's private layouts, raw calls. The only `unsafe` of this crate.
 
+#![expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "one promise of CPython's covers the whole of such a conversation"
+)]
+
 mod args;
 mod buffer;
 mod builtin;
@@ -14,6 +19,7 @@ pub(crate) mod layout;
 mod object;
 mod send;
 mod thunk;
+mod trampoline;
 mod visit;
 
 pub(crate) use args::{Args, Parameters, tuple_items};
@@ -22,13 +28,13 @@ pub(crate) use builtin::Builtin;
 pub(crate) use bytes::{Bytes, bytes, filled_bytes};
 pub(crate) use call::{
     as_float, attribute, attribute_if_any, call, call_keyword, call_method, call_tuple,
-    check_signals, float, is_callable, is_coroutine, is_exception, is_instance, is_true,
+    check_signals, float, is_callable, is_coroutine, is_empty, is_exception, is_instance, is_true,
     thread_ident, tuple, weak_reference, write_unraisable,
 };
 pub(crate) use class::Builder;
 pub(crate) use current::{CurrentTask, TaskList, find as find_current};
 pub(crate) use guarded::Guarded;
-pub(crate) use instance::{Class, ClassState, Instance, Own, class_of};
+pub(crate) use instance::{BeginsWith, Class, ClassState, Instance, Own, begins_with, class_of};
 pub(crate) use object::{Object, Outcome, Raised, Ref, Slot, object, raise, raise_in_context};
 pub(crate) use send::{Resumed, Step, resume, returned_value, stopped_with};
 pub(crate) use thunk::Thunk;

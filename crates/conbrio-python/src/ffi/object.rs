@@ -26,6 +26,7 @@ impl Raised {
     }
 
     /// Takes the exception out of the interpreter.
+    #[expect(clippy::unused_self, reason = "who takes it has it no longer")]
     pub(crate) fn take(self) -> Ref {
         // SAFETY: a `Raised` exists, so an exception is set in this attached thread; the call hands over its reference.
         unsafe { raised_exception() }
@@ -164,7 +165,7 @@ impl Object {
     }
 }
 
-impl<'py> AsRef<Object> for Bound<'py, PyAny> {
+impl AsRef<Object> for Bound<'_, PyAny> {
     fn as_ref(&self) -> &Object {
         // SAFETY: a `Bound` keeps its object alive and proves attachment.
         unsafe { Object::from_ptr(self.as_ptr()) }

@@ -9,7 +9,7 @@ use super::object::{Ref, Slot};
 
 /// The collector's visit to one object; remembers the first refusal and visits nothing after it.
 pub(crate) struct Visit<'a> {
-    visit: ffi::visitproc,
+    callback: ffi::visitproc,
     arg: *mut c_void,
     answer: c_int,
     lifetime: PhantomData<&'a ()>,
@@ -17,9 +17,9 @@ pub(crate) struct Visit<'a> {
 
 impl Visit<'_> {
     /// A visit by the collector's callback.
-    pub(super) fn new(visit: ffi::visitproc, arg: *mut c_void) -> Self {
+    pub(super) fn new(callback: ffi::visitproc, arg: *mut c_void) -> Self {
         Self {
-            visit,
+            callback,
             arg,
             answer: 0,
             lifetime: PhantomData,
@@ -43,7 +43,7 @@ impl Visit<'_> {
     pub(super) fn pointer(&mut self, pointer: *mut ffi::PyObject) {
         if self.answer == 0 && !pointer.is_null() {
             // SAFETY: the collector's own callback, given a live object that the visited one refers to.
-            self.answer = unsafe { (self.visit)(pointer, self.arg) };
+            self.answer = unsafe { (self.callback)(pointer, self.arg) };
         }
     }
 
@@ -51,7 +51,7 @@ impl Visit<'_> {
     #[cfg(Py_3_13)]
     pub(super) fn relay(&mut self, show: impl FnOnce(ffi::visitproc, *mut c_void) -> c_int) {
         if self.answer == 0 {
-            self.answer = show(self.visit, self.arg);
+            self.answer = show(self.callback, self.arg);
         }
     }
 

@@ -1,4 +1,4 @@
-//! Handle and TimerHandle: a callback to be run once, with its arguments and context.
+//! `Handle` and `TimerHandle`: a callback to be run once, with its arguments and context.
 
 #[cfg(Py_3_14)]
 mod threadsafe;
@@ -11,7 +11,7 @@ use crate::engine::{self, Engine};
 use crate::ffi::layout::HandleFields;
 use crate::ffi::{
     Builder, Class, ClassState, Instance, Object, Outcome, Own, Raised, Ref, Thunk, Visit, call,
-    call_tuple, context, object,
+    call_tuple, context, is_empty, object,
 };
 use crate::report::report_raised;
 use crate::runnable::Runnable;
@@ -19,7 +19,7 @@ use crate::{names, report};
 
 #[cfg(Py_3_14)]
 pub(crate) use threadsafe::{call_soon_threadsafe, threadsafe_class};
-pub(crate) use timer::{TimerHandle, call_at, timer_class};
+pub(crate) use timer::{call_at, timer_class};
 
 /// A callback wrapper object, `asyncio.Handle`.
 #[repr(transparent)]
@@ -149,17 +149,25 @@ pub(crate) fn call_soon_threadsafe(
 pub(crate) fn runnable(handle: &Instance<Handle>) -> Runnable {
     Thunk::new(handle.own(), |py, handle: Own<Handle>| {
         let ran = run(py, handle.object(), &handle.0);
-        show_if_kept(handle.object());
+        show_if_kept(handle.object(), &handle.0);
         ran
     })
 }
 
-/// Shows the collector a handle that the loop lets go of, if somebody else keeps it.
+/// Shows the collector a handle that the loop lets go of, if somebody else keeps it. A cancelled one lets go of the
+/// loop, and then has nothing to show but what its context holds.
 #[inline]
-fn show_if_kept(handle: &Object) {
-    if handle.is_shared() {
-        handle.show();
+fn show_if_kept(handle: &Object, fields: &HandleFields) {
+    if !handle.is_shared() {
+        return;
     }
+    if !fields.cancelled.is_empty() {
+        fields.event_loop.clear();
+        if fields.context.share().is_none_or(|context| is_empty(&context)) {
+            return;
+        }
+    }
+    handle.show();
 }
 
 /// Runs a callback, unless it was cancelled.
@@ -344,6 +352,9 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
                 Ok(Ref::none())
             },
         )
+        .getter(c"_loop", c"The loop, until a cancelled handle has been let go of.", |_, this| {
+            Ok(this.0.event_loop.share_or_none())
+        })
         .getter(c"_cancelled", c"Whether it was cancelled.", |_, this| {
             Ok(Ref::boolean(!this.0.cancelled.is_empty()))
         })

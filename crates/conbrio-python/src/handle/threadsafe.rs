@@ -7,7 +7,7 @@ use std::cell::Cell;
 
 use pyo3::prelude::*;
 
-use super::{arguments, cancel, context_methods, fields, run};
+use super::{arguments, cancel, context_methods, fields, made, run, show_if_kept};
 use crate::engine::Engine;
 use crate::ffi::layout::HandleFields;
 use crate::ffi::{
@@ -59,18 +59,18 @@ pub(crate) fn call_soon_threadsafe(
     context: Option<&Object>,
 ) -> Outcome<Ref> {
     let fields = fields(py, engine, callback, args, context)?;
-    let handle = Own::new(
-        py,
-        ThreadSafeHandle {
-            fields,
-            gate: Slot::empty(),
-            runner: Cell::new(0),
-        },
-    )?;
+    let value = ThreadSafeHandle {
+        fields,
+        gate: Slot::empty(),
+        runner: Cell::new(0),
+    };
+    let handle = made(py, engine, value)?;
     engine.push(
         py,
         Thunk::new(handle.own(), |py, handle: Own<ThreadSafeHandle>| {
-            handle.run(py)
+            let ran = handle.run(py);
+            show_if_kept(handle.object(), &handle.fields);
+            ran
         }),
     );
     Ok(handle.erase())
@@ -160,6 +160,9 @@ pub(crate) fn threadsafe_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
                 Ok(Ref::none())
             },
         )
+        .getter(c"_loop", c"The loop, until a cancelled handle has been let go of.", |_, this| {
+            Ok(this.fields.event_loop.share_or_none())
+        })
         .getter(c"_cancelled", c"Whether it was cancelled.", |_, this| {
             Ok(Ref::boolean(!this.fields.cancelled.is_empty()))
         })

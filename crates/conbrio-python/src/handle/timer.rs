@@ -1,4 +1,4 @@
-//! TimerHandle: a handle that waits for a moment.
+//! `TimerHandle`: a handle that waits for a moment.
 
 use conbrio_core::timers::Key;
 use pyo3::prelude::*;
@@ -39,6 +39,7 @@ impl Class for TimerHandle {
 /// # Errors
 /// `MemoryError`.
 #[inline]
+#[expect(clippy::too_many_arguments, reason = "asyncio's own parameters")]
 pub(crate) fn call_at(
     py: Python<'_>,
     engine: &Instance<Engine>,
@@ -52,7 +53,7 @@ pub(crate) fn call_at(
     let runnable = Thunk::new(handle.own(), |py, handle: Own<TimerHandle>| {
         handle.0.key.set(0);
         let ran = run(py, handle.object(), &handle.0.handle);
-        show_if_kept(handle.object());
+        show_if_kept(handle.object(), &handle.0.handle);
         ran
     });
     let key = engine.push_timer(py, when, runnable);
@@ -71,7 +72,7 @@ fn cancel_timer(py: Python<'_>, this: &Instance<TimerHandle>) -> Outcome<Ref> {
     };
     cancel(py, this.object(), &this.0.handle)?;
     drop(gone);
-    show_if_kept(this.object());
+    show_if_kept(this.object(), &this.0.handle);
     Ok(Ref::none())
 }
 
@@ -119,6 +120,9 @@ pub(crate) fn timer_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
             c"Whether the loop still keeps it.",
             |_, this| Ok(Ref::boolean(this.0.key.get() != 0)),
         )
+        .getter(c"_loop", c"The loop, until a cancelled handle has been let go of.", |_, this| {
+            Ok(this.0.handle.event_loop.share_or_none())
+        })
         .getter(c"_cancelled", c"Whether it was cancelled.", |_, this| {
             Ok(Ref::boolean(!this.0.handle.cancelled.is_empty()))
         })

@@ -118,11 +118,7 @@ impl TaskList {
                 let offset = size_of::<ffi::PyObject>()
                     + size_of::<FutureFields>()
                     + std::mem::offset_of!(TaskFields, node);
-                let task = node
-                    .cast::<u8>()
-                    .sub(offset)
-                    .cast_mut()
-                    .cast::<ffi::PyObject>();
+                let task = node.byte_sub(offset).cast_mut().cast::<ffi::PyObject>();
                 tasks.push(Object::from_ptr(task).share());
                 node = (*node).next.get();
             }

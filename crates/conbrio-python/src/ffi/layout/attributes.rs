@@ -37,7 +37,7 @@ pub(in crate::ffi) fn base_size_and_flags(base: &Bound<'_, PyAny>) -> (usize, u6
     unsafe {
         (
             (*kind).tp_basicsize.unsigned_abs(),
-            u64::from((*kind).tp_flags) & MANAGED,
+            (*kind).tp_flags & MANAGED,
         )
     }
 }
@@ -46,30 +46,62 @@ pub(in crate::ffi) fn base_size_and_flags(base: &Bound<'_, PyAny>) -> (usize, u6
 #[cfg(Py_3_13)]
 unsafe fn is_managed(kind: *mut ffi::PyTypeObject) -> bool {
     // SAFETY: the caller passes a live class.
-    unsafe { u64::from((*kind).tp_flags) & (1 << 4) != 0 && (*kind).tp_basicsize >= 0 }
+    unsafe { (*kind).tp_flags & (1 << 4) != 0 && (*kind).tp_basicsize >= 0 }
 }
 
 /// Clears weak references and the dictionary of a dying object.
 ///
 /// # Safety
 /// `object` is an untracked instance of `kind`, about to be freed.
+#[inline]
 pub(in crate::ffi) unsafe fn forget_attributes(
     object: *mut ffi::PyObject,
     kind: *mut ffi::PyTypeObject,
     native: *mut ffi::PyTypeObject,
 ) {
-    // SAFETY: promised by the caller.
+    // SAFETY: promised by the caller; the offset is that of a word of this object, before its head or in it.
     unsafe {
-        if (*kind).tp_weaklistoffset != 0 {
+        let offset = (*kind).tp_weaklistoffset;
+        // Bench: task_spawn; hardly any object has weak references or attributes, and the calls cost more than a look.
+        if offset != 0 && (GIL_DISABLED || !word(object, offset).is_null()) {
             ffi::PyObject_ClearWeakRefs(object);
         }
         #[cfg(Py_3_13)]
-        if is_managed(native) {
+        if is_managed(native) && (GIL_DISABLED || !word(object, MANAGED_DICTIONARY).is_null()) {
             PyObject_ClearManagedDict(object);
         }
     }
     #[cfg(not(Py_3_13))]
     let _ = native;
+}
+
+/// Whether this is a build whose objects have other words before their heads.
+const GIL_DISABLED: bool = cfg!(Py_GIL_DISABLED);
+
+/// Where the dictionary stands that the base keeps before the head. CPython: `MANAGED_DICT_OFFSET`.
+#[cfg(Py_3_13)]
+const MANAGED_DICTIONARY: isize = -3 * size_of::<usize>().cast_signed();
+
+/// # Safety
+/// `offset` is that of a word in the allocation of `object`.
+#[inline]
+unsafe fn word(object: *mut ffi::PyObject, offset: isize) -> *mut ffi::PyObject {
+    // SAFETY: promised by the caller.
+    unsafe { *object.cast::<u8>().offset(offset).cast::<*mut ffi::PyObject>() }
+}
+
+/// Whether the collector has had the object's last words said, so that it would not ask for them again.
+///
+/// # Safety
+/// `object` has the collector's head.
+#[inline]
+pub(in crate::ffi) unsafe fn is_finalized(object: *mut ffi::PyObject) -> bool {
+    if GIL_DISABLED {
+        // SAFETY: promised by the caller.
+        return unsafe { ffi::PyObject_GC_IsFinalized(object) != 0 };
+    }
+    // SAFETY: the collector's head is the two words before the object. CPython: `_PyGC_PREV_MASK_FINALIZED`.
+    unsafe { word(object, -size_of::<usize>().cast_signed()).addr() & 1 != 0 }
 }
 
 /// Shows the collector a dictionary that the native class keeps before the object's head.

@@ -1,5 +1,10 @@
 //! Fields of `_asyncio.Future` and `_asyncio.Task` in CPython 3.11 and 3.12.
 
+#![expect(
+    clippy::unused_self,
+    reason = "the twin for 3.14 has a place for these"
+)]
+
 use std::cell::Cell;
 
 use super::Node;

@@ -126,11 +126,7 @@ pub(super) fn prove(py: Python<'_>, event_loop: &Bound<'_, PyAny>) -> PyResult<(
     // SAFETY: read only when the size has been compared.
     let holds = sized
         && unsafe {
-            let fields = &*handle
-                .as_ptr()
-                .cast::<u8>()
-                .add(head)
-                .cast::<HandleFields>();
+            let fields = &*handle.as_ptr().byte_add(head).cast::<HandleFields>();
             fields.args.holds(object(&arguments))
                 && fields.callback.holds(object(&callback))
                 && fields.context.holds(object(&context))

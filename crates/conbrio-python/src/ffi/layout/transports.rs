@@ -66,11 +66,7 @@ pub(crate) fn prove_transports(py: Python<'_>) -> PyResult<()> {
     // SAFETY: read only when the size has been compared.
     let holds = size == head + size_of::<TransportFields>()
         && unsafe {
-            let fields = &*transport
-                .as_ptr()
-                .cast::<u8>()
-                .add(head)
-                .cast::<TransportFields>();
+            let fields = &*transport.as_ptr().byte_add(head).cast::<TransportFields>();
             fields.extra.holds(object(&extra)) && fields.event_loop.holds(object(&event_loop))
         };
     if holds {
