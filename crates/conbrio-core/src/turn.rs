@@ -24,6 +24,10 @@ const SKIPPED_RUNNABLES: usize = 64;
 
 /// What a loop has to do, and how it paces itself.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four questions that have nothing to do with each other"
+)]
 pub struct Works<R> {
     /// What runs in this turn and the next.
     pub ready: Ready<R>,

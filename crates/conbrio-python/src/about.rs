@@ -19,7 +19,7 @@ pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub(crate) fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let info = PyDict::new(py);
     info.set_item("version", VERSION)?;
-    info.set_item("python", py.version())?;
+    info.set_item("python", Python::version_str())?;
     info.set_item(
         "profile",
         if cfg!(debug_assertions) {
@@ -43,7 +43,7 @@ pub(crate) fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     Ok(info)
 }
 
-/// Says which Python class derived from EventLoop most loops have.
+/// Says which Python class derived from `EventLoop` most loops have.
 #[pyfunction]
 pub(crate) fn set_loop_class(class: &Bound<'_, PyAny>) {
     Engine::state().expect(object(class));

@@ -14,6 +14,7 @@ use crate::names;
 /// `MemoryError`, or what cannot be imported.
 #[pyfunction]
 #[pyo3(signature = (host, port, family, r#type, proto, flags))]
+#[expect(clippy::too_many_arguments, reason = "getaddrinfo's own parameters")]
 pub(crate) fn resolve_literal<'py>(
     host: &Bound<'py, PyAny>,
     port: &Bound<'py, PyAny>,

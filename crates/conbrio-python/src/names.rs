@@ -34,17 +34,11 @@ macro_rules! imports {
 }
 
 strings! {
-    acquire = "acquire";
     add_done_callback = "add_done_callback";
-    all_tasks = "all_tasks";
-    args = "args";
     asyncio_future_blocking = "_asyncio_future_blocking";
     buffer_updated = "buffer_updated";
-    call_at = "call_at";
     call_exception_handler = "call_exception_handler";
-    call_later = "call_later";
     call_soon = "call_soon";
-    callback = "callback";
     cancel = "cancel";
     cancelled = "cancelled";
     close = "close";
@@ -53,7 +47,6 @@ strings! {
     context = "context";
     coro = "coro";
     data_received = "data_received";
-    delay = "delay";
     detach = "_detach";
     eager_start = "eager_start";
     eof_received = "eof_received";
@@ -68,31 +61,24 @@ strings! {
     attach = "_attach";
     create_future = "create_future";
     get = "get";
-    get_extra_info = "get_extra_info";
     high = "high";
     is_closing = "is_closing";
     low = "low";
     peername = "peername";
-    server = "server";
     set_exception = "set_exception";
     set_result = "set_result";
-    sock = "sock";
     socket_name = "socket";
     sockname = "sockname";
     transports = "_transports";
-    waiter = "waiter";
     source = "source";
     default = "default";
     exc = "exc";
     fd = "fd";
-    extra = "extra";
     fileno = "fileno";
-    future = "future";
     fn_ = "fn";
     get_buffer = "get_buffer";
     get_debug = "get_debug";
     get_loop = "get_loop";
-    handle = "handle";
     handle_signal = "_handle_signal";
     is_running = "is_running";
     event_loop = "loop";
@@ -103,19 +89,18 @@ strings! {
     private_loop = "_loop";
     name = "name";
     pause_writing = "pause_writing";
-    protocol = "protocol";
     result = "result";
-    release = "release";
     resume_writing = "resume_writing";
     run = "_run";
-    send = "send";
-    source_traceback = "source_traceback";
-    task = "task";
     throw = "throw";
     task_class_name = "Task";
     time = "time";
-    transport = "transport";
-    when = "when";
+}
+
+#[cfg(Py_3_14)]
+strings! {
+    acquire = "acquire";
+    release = "release";
 }
 
 #[cfg(Py_3_14)]
@@ -160,7 +145,6 @@ imports! {
     format_callback_source = "asyncio.format_helpers", "_format_callback_source";
     handle_class = "asyncio.events", "Handle";
     timer_handle_class = "asyncio.events", "TimerHandle";
-    transport_class = "asyncio.transports", "Transport";
     get_asyncgen_hooks = "sys", "get_asyncgen_hooks";
     set_asyncgen_hooks = "sys", "set_asyncgen_hooks";
     stop_when_done = "conbrio._conbrio", "_stop_when_done";

@@ -90,6 +90,7 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 /// # Errors
 /// `OSError` when the system cannot watch the descriptor.
 #[pyfunction]
+#[expect(clippy::too_many_arguments, reason = "asyncio's own parameters")]
 #[pyo3(signature = (event_loop, protocol_factory, sock, server, backlog, context))]
 pub(crate) fn serve(
     event_loop: &Bound<'_, PyAny>,
@@ -229,6 +230,7 @@ fn greet(
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "what one connection is made of")]
 fn connect(
     py: Python<'_>,
     this: &Instance<Listener>,

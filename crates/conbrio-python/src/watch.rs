@@ -1,4 +1,4 @@
-//! Watching descriptors: add_reader, add_writer and their removal, and the check that no transport uses them.
+//! Watching descriptors: `add_reader`, `add_writer` and their removal, and the check that no transport uses them.
 //!
 //! Its own room because what counts as a descriptor is a rule of CPython's (`selectors._fileobj_to_fd`,
 //! `_ensure_fd_no_transport`). It does not know what a transport is: the loop's own table says which descriptors have one.

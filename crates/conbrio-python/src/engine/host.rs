@@ -4,10 +4,11 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 
 use conbrio_core::clock;
-use conbrio_core::sources::Side;
+use conbrio_core::ready::Ready;
+use conbrio_core::sources::{Side, Sources};
 use conbrio_core::turn::{Host, Works};
 use conbrio_driver::driver::{Driver, Events, Timeout};
-use conbrio_driver::event::Token;
+use conbrio_driver::event::{Event, Token};
 use pyo3::prelude::*;
 
 use super::{Devices, Engine};
@@ -140,22 +141,11 @@ impl Running<'_, '_> {
         self.engine.sources.lend(self.py, |sources| {
             self.engine.works.lend(self.py, |works| {
                 works.stats.events.add(events.len() as u64);
-                for event in events.iter() {
-                    if event.token == Token::WAKE {
-                        woken = true;
-                        continue;
-                    }
-                    // CPython: the reader of a descriptor comes before its writer.
-                    let sides = [
-                        (event.readable, Side::Reader),
-                        (event.writable, Side::Writer),
-                    ];
-                    for (_, side) in sides.into_iter().filter(|(reported, _)| *reported) {
-                        if let Some(runnable) = sources.find(event.token, side) {
-                            works.ready.push(runnable.share());
-                        }
-                    }
-                }
+                woken = events.iter().any(|event| event.token == Token::WAKE);
+                events
+                    .iter()
+                    .filter(|event| event.token != Token::WAKE)
+                    .for_each(|event| push_hearers(event, sources, &mut works.ready));
             });
         });
         if woken {
@@ -179,6 +169,20 @@ impl Running<'_, '_> {
             )?;
         }
         Ok(())
+    }
+}
+
+/// Pushes who hears one event; the reader of a descriptor comes before its writer, as CPython has it.
+#[inline]
+fn push_hearers(event: Event, sources: &Sources<Runnable>, ready: &mut Ready<Runnable>) {
+    let sides = [
+        (event.readable, Side::Reader),
+        (event.writable, Side::Writer),
+    ];
+    for (_, side) in sides.into_iter().filter(|(reported, _)| *reported) {
+        if let Some(runnable) = sources.find(event.token, side) {
+            ready.push(runnable.share());
+        }
     }
 }
 

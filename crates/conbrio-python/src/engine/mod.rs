@@ -102,9 +102,9 @@ impl Class for Engine {
                 .for_each(|(_, _, runnable)| visit.reference(runnable.reference()));
         });
         self.flushes.inspect(|flushes| {
-            flushes
-                .iter()
-                .for_each(|runnable| visit.reference(runnable.reference()))
+            for runnable in flushes {
+                visit.reference(runnable.reference());
+            }
         });
     }
 
@@ -182,12 +182,6 @@ impl Engine {
     #[inline]
     pub(crate) fn push(&self, py: Python<'_>, runnable: Runnable) {
         self.works.lend(py, |works| works.ready.push(runnable));
-    }
-
-    /// Runs `runnable` in the next turn, and wakes the loop if it waits in another thread.
-    pub(crate) fn push_threadsafe(&self, py: Python<'_>, runnable: Runnable) {
-        self.push(py, runnable);
-        self.wake(py);
     }
 
     /// Wakes the loop if it waits.
@@ -332,7 +326,7 @@ impl Engine {
     pub(crate) fn note_watching(&self, py: Python<'_>) {
         let watched = self.sources.lend(py, |sources| !sources.is_empty());
         self.works.lend(py, |works| {
-            works.watching = watched || self.signals.get() > 0
+            works.watching = watched || self.signals.get() > 0;
         });
     }
 
@@ -382,13 +376,12 @@ impl Instance<Engine> {
     /// `MemoryError`.
     #[inline]
     pub(crate) fn swap_task(&self, py: Python<'_>, task: Option<&Object>) -> Outcome<Option<Ref>> {
-        let current = match self.current.get() {
-            Some(current) => current,
-            None => {
-                let current = CurrentTask::of(py, self.object())?;
-                self.current.set(Some(current));
-                current
-            }
+        let current = if let Some(current) = self.current.get() {
+            current
+        } else {
+            let current = CurrentTask::of(py, self.object())?;
+            self.current.set(Some(current));
+            current
         };
         current.swap(py, self.object(), task)
     }

@@ -1,4 +1,4 @@
-//! EventLoop: the index of what a loop can do natively; every method a line or two.
+//! `EventLoop`: the index of what a loop can do natively; every method a line or two.
 
 pub(crate) mod fallback;
 mod run;
@@ -11,7 +11,6 @@ use pyo3::types::{PyDict, PyTuple};
 
 use crate::engine::{Engine, Running};
 use crate::ffi::{Builder, Instance, Object, Outcome, Ref, as_float, float, is_true, object};
-use crate::names;
 
 pub(crate) use run::stop_when_done;
 
@@ -70,7 +69,7 @@ fn state_methods(builder: Builder<Engine>) -> Builder<Engine> {
         .plain(c"get_debug", c"get_debug($self)\n--\n\nTells whether debug mode is on.", |_, this| {
             Ok(Ref::boolean(this.debug.get()))
         })
-        .one(c"set_debug", c"set_debug($self, enabled, /)\n--\n\nTurns debug mode on or off.", |py, this, enabled| {
+        .one(c"set_debug", c"set_debug($self, enabled)\n--\n\nTurns debug mode on or off.", |py, this, enabled| {
             this.debug.set(is_true(py, enabled)?);
             if this.thread.get() != 0 {
                 let tracking = this.object().bind(py).getattr("_set_coroutine_origin_tracking")?;
@@ -126,6 +125,11 @@ fn set_task_factory(_: Python<'_>, this: &Instance<Engine>, factory: &Object) ->
 }
 
 fn properties(builder: Builder<Engine>) -> Builder<Engine> {
+    readings(settings(builder))
+}
+
+/// What can be set.
+fn settings(builder: Builder<Engine>) -> Builder<Engine> {
     builder
         .property(
             c"_debug",
@@ -166,10 +170,8 @@ fn properties(builder: Builder<Engine>) -> Builder<Engine> {
             c"slow_callback_duration",
             c"How long a callback may take in debug mode before it is logged, in seconds.",
             |py, this| {
-                Ok(this
-                    .slow_object
-                    .share()
-                    .map_or_else(|| float(py, this.slow_callback.get()), Ok)?)
+                let given = this.slow_object.share();
+                given.map_or_else(|| float(py, this.slow_callback.get()), Ok)
             },
             |py, this, value| {
                 let value = value.unwrap_or(&Ref::none()).share();
@@ -178,6 +180,11 @@ fn properties(builder: Builder<Engine>) -> Builder<Engine> {
                 Ok(())
             },
         )
+}
+
+/// What can only be read.
+fn readings(builder: Builder<Engine>) -> Builder<Engine> {
+    builder
         .getter(
             c"_thread_id",
             c"The thread that runs the loop, or None.",
@@ -228,6 +235,5 @@ fn stats(py: Python<'_>, this: &Instance<Engine>) -> Outcome<Ref> {
     for (name, number) in numbers {
         stats.set_item(name, number)?;
     }
-    let _ = names::run(py);
     Ok(stats.into_any().into())
 }

@@ -7,8 +7,8 @@ use pyo3::prelude::*;
 use super::shape;
 use crate::engine::{Engine, Running};
 use crate::ffi::{
-    Builder, Instance, Object, Outcome, Raised, Ref, attribute, call, call_keyword, call_method, is_true,
-    object, raise, thread_ident,
+    Builder, Instance, Object, Outcome, Raised, Ref, attribute, call, call_keyword, call_method,
+    is_true, object, raise, thread_ident,
 };
 use crate::names;
 use crate::report::ends_loop;

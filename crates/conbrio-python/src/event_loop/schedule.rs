@@ -1,4 +1,4 @@
-//! call_soon and its family, futures and tasks.
+//! `call_soon` and its family, futures and tasks.
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -73,7 +73,7 @@ fn context<'a>(py: Python<'_>, function: &str, args: &Args<'a>) -> Outcome<Optio
         Some((key, _)) => {
             let text = format!(
                 "{function}() got an unexpected keyword argument '{}'",
-                key.bind(py).to_string()
+                *key.bind(py)
             );
             Err(PyTypeError::new_err(text).into())
         }

@@ -19,7 +19,7 @@ use crate::ffi::{
 use crate::{names, report};
 
 pub(crate) use class::{class, methods};
-pub(crate) use iter::{FutureIter, class as iter_class};
+pub(crate) use iter::class as iter_class;
 pub(crate) use waiters::{add_done_callback, park, remove_done_callback, waiters_shown, wake_all};
 
 /// A result to come, `asyncio.Future`.

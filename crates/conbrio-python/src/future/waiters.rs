@@ -58,13 +58,12 @@ fn append(
     waiter: &Object,
     context: &Object,
 ) -> Outcome<()> {
-    let list = match future.0.waiters.share() {
-        Some(list) => list,
-        None => {
-            let list: Ref = PyList::empty(py).into_any().into();
-            future.0.waiters.set(list.share());
-            list
-        }
+    let list = if let Some(list) = future.0.waiters.share() {
+        list
+    } else {
+        let list: Ref = PyList::empty(py).into_any().into();
+        future.0.waiters.set(list.share());
+        list
     };
     let pair = tuple(py, &[waiter, context])?;
     list.bind(py)
@@ -165,9 +164,9 @@ pub(crate) fn remove_done_callback(
             _ => false,
         };
         if same {
-            removed += 1
+            removed += 1;
         } else {
-            kept.append(pair)?
+            kept.append(pair)?;
         }
     }
     if kept.is_empty() {

@@ -58,9 +58,8 @@ fn init(
         return Err(pyo3::exceptions::PyTypeError::new_err(text).into());
     }
     let mut given: [Option<Ref>; 5] = [const { None }; 5];
-    if let [place, ..] = &mut given {
-        *place = args.get_item(0).ok().map(Ref::from);
-    }
+    let [place, ..] = &mut given;
+    *place = args.get_item(0).ok().map(Ref::from);
     if let Some(keywords) = keywords {
         assign(py, keywords, &mut given)?;
     }
@@ -209,7 +208,7 @@ fn cancelling(builder: Builder<Task>) -> Builder<Task> {
 fn names_and_context(builder: Builder<Task>) -> Builder<Task> {
     let builder = builder
         .plain(c"get_name", c"get_name($self, /)\n--\n\n", |py, this| {
-            this.name(py)
+            Ok(this.name(py))
         })
         .one(
             c"set_name",

@@ -13,7 +13,7 @@ use crate::names;
 /// `SystemExit` and `KeyboardInterrupt` of the coroutine.
 pub(super) fn start(py: Python<'_>, task: &Instance<Task>) -> Outcome<()> {
     let event_loop = task.future.0.event_loop.share_or_none();
-    registry::remember(py, task)?;
+    registry::remember(py, task);
     let former = swap(py, &event_loop, Some(task.object()))?;
     let stepped = in_context(py, task);
     let restored = swap(py, &event_loop, former.as_deref());

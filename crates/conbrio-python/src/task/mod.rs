@@ -35,6 +35,8 @@ pub(crate) struct Task {
     own: TaskFields,
 }
 
+crate::ffi::begins_with!(Task, future: Future);
+
 static STATE: ClassState = ClassState::new();
 
 impl Class for Task {
@@ -58,7 +60,7 @@ impl Class for Task {
     #[inline]
     fn has_last_words(&self) -> bool {
         self.future.0.logs()
-            || (self.logs_destroy() && self.future.0.state.get() == crate::ffi::layout::PENDING)
+            || (self.logs_destroy() && self.future.0.state.get() == layout::PENDING)
     }
 
     #[inline]
@@ -190,7 +192,8 @@ fn begin(py: Python<'_>, task: &Instance<Task>, eager: bool) -> Outcome<()> {
         return eager::start(py, task);
     }
     step::soon(py, task)?;
-    registry::remember(py, task)
+    registry::remember(py, task);
+    Ok(())
 }
 
 fn is_loop_running(py: Python<'_>, task: &Instance<Task>) -> Outcome<bool> {
@@ -238,17 +241,14 @@ impl Instance<Task> {
     }
 
     /// The name, as text.
-    ///
-    /// # Errors
-    /// `MemoryError`.
-    pub(crate) fn name(&self, py: Python<'_>) -> Outcome<Ref> {
+    pub(crate) fn name(&self, py: Python<'_>) -> Ref {
         let name = self.own.name.share_or_none();
         let Ok(number) = name.bind(py).extract::<u64>() else {
-            return Ok(name);
+            return name;
         };
         let text = pyo3::types::PyString::new(py, &format!("Task-{number}"));
         self.own.name.set(object(&text).share());
-        Ok(object(&text).share())
+        object(&text).share()
     }
 
     /// Last words: an exception nobody looked at, or an end that nobody waited for.
@@ -303,12 +303,12 @@ fn initialise(
 ) -> Outcome<()> {
     future::initialise(py, &task.future.0, event_loop, true)?;
     #[cfg(not(Py_3_14))]
-    if !task
+    if task
         .future
         .0
         .event_loop
         .share()
-        .is_some_and(|event_loop| Instance::<Engine>::of(&event_loop).is_some())
+        .is_none_or(|event_loop| Instance::<Engine>::of(&event_loop).is_none())
     {
         call(py, names::adopt(py)?, &[])?;
     }
@@ -341,5 +341,5 @@ fn plain_loop(event_loop: &Object) -> Option<&Instance<Engine>> {
 #[inline]
 fn as_exact_future(object: &Object) -> Option<&Instance<Future>> {
     Instance::<Future>::of_exact(object)
-        .or_else(|| Instance::<Task>::of_exact(object).map(|task| task.future()))
+        .or_else(|| Instance::<Task>::of_exact(object).map(Instance::future))
 }

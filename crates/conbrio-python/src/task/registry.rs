@@ -3,16 +3,12 @@
 use pyo3::prelude::*;
 
 use super::Task;
-use crate::ffi::{Instance, Outcome, TaskList};
+use crate::ffi::{Instance, TaskList};
 
 /// Appends a task to the list.
-///
-/// # Errors
-/// When the list cannot be made known to asyncio.
 #[inline]
-pub(super) fn remember(py: Python<'_>, task: &Instance<Task>) -> Outcome<()> {
+pub(super) fn remember(py: Python<'_>, task: &Instance<Task>) {
     TaskList::add(py, &task.own.node);
-    Ok(())
 }
 
 /// Takes a task that ended, or dies, out of the list.
@@ -24,9 +20,9 @@ pub(super) fn forget(task: &Task) {
 /// Every task that has not ended, for versions whose asyncio asks us.
 #[pyfunction]
 #[pyo3(name = "_native_tasks")]
-pub(crate) fn all_tasks(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyAny>>> {
-    Ok(TaskList::all(py)
+pub(crate) fn all_tasks(py: Python<'_>) -> Vec<Bound<'_, PyAny>> {
+    TaskList::all(py)
         .into_iter()
         .map(|task| task.bind(py).to_owned())
-        .collect())
+        .collect()
 }

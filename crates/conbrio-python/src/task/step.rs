@@ -81,7 +81,7 @@ fn soon_with(py: Python<'_>, task: &Instance<Task>, exception: &Object) -> Outco
         &event_loop,
         &step,
         exception,
-        &*task.own.context.share_or_none(),
+        &task.own.context.share_or_none(),
     )
 }
 

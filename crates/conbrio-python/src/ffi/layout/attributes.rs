@@ -87,7 +87,7 @@ const MANAGED_DICTIONARY: isize = -3 * size_of::<usize>().cast_signed();
 #[inline]
 unsafe fn word(object: *mut ffi::PyObject, offset: isize) -> *mut ffi::PyObject {
     // SAFETY: promised by the caller.
-    unsafe { *object.cast::<u8>().offset(offset).cast::<*mut ffi::PyObject>() }
+    unsafe { *object.byte_offset(offset).cast::<*mut ffi::PyObject>() }
 }
 
 /// Whether the collector has had the object's last words said, so that it would not ask for them again.

@@ -1,0 +1,275 @@
+//! Trampolines: the C functions by which CPython calls native code, one made for each function of ours.
+//!
+//! A native function captures nothing, so its value is made of nothing where it is called. What a trampoline may rely on is
+//! the slot it is in, which `class` decides; a Rust panic becomes a Python exception here.
+
+use std::ffi::{c_int, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+use super::args::Args;
+use super::instance::{Class, Instance};
+use super::object::{Object, Outcome, Raised, Ref, raise};
+use super::send::Step;
+
+/// A function without captures, whose value can be made of nothing.
+pub(crate) trait Stateless: Copy + 'static {
+    /// Checked when a trampoline is generated.
+    const CHECK: () = assert!(size_of::<Self>() == 0, "a native method captures nothing");
+}
+
+impl<F: Copy + 'static> Stateless for F {}
+
+/// # Safety
+/// A value of `F` has existed, so `F` is inhabited.
+#[inline]
+unsafe fn conjure<F: Stateless>() -> F {
+    let () = F::CHECK;
+    // SAFETY: `F` has no bytes and is inhabited.
+    unsafe { std::mem::zeroed() }
+}
+
+/// Runs native code called by Python: a panic becomes `RuntimeError`.
+#[inline]
+fn guard<R>(body: impl FnOnce() -> Outcome<R>) -> Outcome<R> {
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| Err(panicked(&*panic)))
+}
+
+#[cold]
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Raised {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    let text = text
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
+    PyRuntimeError::new_err(format!("conbrio: internal error: {text}")).into()
+}
+
+/// The token: trampolines are only called by the interpreter.
+#[inline]
+fn token<'py>() -> Python<'py> {
+    // SAFETY: used by trampolines alone, which the interpreter calls on an attached thread.
+    unsafe { Python::assume_attached() }
+}
+
+#[inline]
+fn pointer(answer: Outcome<Ref>) -> *mut ffi::PyObject {
+    answer.map_or(ptr::null_mut(), Ref::into_ptr)
+}
+
+#[inline]
+fn status(answer: Outcome<()>) -> c_int {
+    if answer.is_ok() { 0 } else { -1 }
+}
+
+/// Makes an instance.
+pub(super) unsafe extern "C" fn new<T: Class, F>(
+    kind: *mut ffi::PyTypeObject,
+    args: *mut ffi::PyObject,
+    keywords: *mut ffi::PyObject,
+) -> *mut ffi::PyObject
+where
+    F: Fn(Python<'_>, &Object, Option<&Object>) -> Outcome<T> + Stateless,
+{
+    // SAFETY: CPython passes a class of ours or a derived one, a tuple, and a dictionary or null.
+    pointer(guard(|| unsafe {
+        let keywords = (!keywords.is_null()).then(|| Object::from_ptr(keywords));
+        let value = conjure::<F>()(token(), Object::from_ptr(args), keywords)?;
+        let Some(allocate) = (*kind).tp_alloc else {
+            return Err(PyRuntimeError::new_err("no allocator").into());
+        };
+        let object = Ref::returned(allocate(kind, 0))?;
+        Instance::<T>::trust(object.as_ptr()).value().write(value);
+        Ok(object)
+    }))
+}
+
+/// Initialises an instance.
+pub(super) unsafe extern "C" fn init<T: Class, F>(
+    this: *mut ffi::PyObject,
+    args: *mut ffi::PyObject,
+    keywords: *mut ffi::PyObject,
+) -> c_int
+where
+    F: Fn(Python<'_>, &Instance<T>, &Object, Option<&Object>) -> Outcome<()> + Stateless,
+{
+    // SAFETY: CPython passes an instance, a tuple, and a dictionary or null.
+    status(guard(|| unsafe {
+        let keywords = (!keywords.is_null()).then(|| Object::from_ptr(keywords));
+        conjure::<F>()(
+            token(),
+            Instance::trust(this),
+            Object::from_ptr(args),
+            keywords,
+        )
+    }))
+}
+
+/// A method with any arguments.
+pub(super) unsafe extern "C" fn method<T: Class, F>(
+    this: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject
+where
+    F: for<'a> Fn(Python<'_>, &'a Instance<T>, Args<'a>) -> Outcome<Ref> + Stateless,
+{
+    // SAFETY: the method descriptor has checked the instance; the rest is the fast call's.
+    pointer(guard(|| unsafe {
+        conjure::<F>()(
+            token(),
+            Instance::trust(this),
+            Args::of_call(values, count, names),
+        )
+    }))
+}
+
+/// A method without arguments.
+pub(super) unsafe extern "C" fn plain<T: Class, F>(
+    this: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+) -> *mut ffi::PyObject
+where
+    F: Fn(Python<'_>, &Instance<T>) -> Outcome<Ref> + Stateless,
+{
+    // SAFETY: the method descriptor has checked the instance.
+    pointer(guard(|| unsafe {
+        conjure::<F>()(token(), Instance::trust(this))
+    }))
+}
+
+/// Last words.
+pub(super) unsafe extern "C" fn finalize<T: Class, F>(this: *mut ffi::PyObject)
+where
+    F: Fn(Python<'_>, &Instance<T>) + Stateless,
+{
+    // SAFETY: CPython passes a live instance; an exception set before is put aside and back.
+    unsafe {
+        let before = (!ffi::PyErr_Occurred().is_null()).then(|| Raised::already().take());
+        let words = guard(|| {
+            conjure::<F>()(token(), Instance::trust(this));
+            Ok(())
+        });
+        if words.is_err() {
+            ffi::PyErr_WriteUnraisable(this);
+        }
+        let _ = before.map(raise);
+    }
+}
+
+/// Sets an attribute, and tells of it.
+pub(super) unsafe extern "C" fn setattro<T: Class, F>(
+    this: *mut ffi::PyObject,
+    name: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+) -> c_int
+where
+    F: Fn(Python<'_>, &Instance<T>, &Object) + Stateless,
+{
+    // SAFETY: CPython passes a live instance and a string.
+    unsafe {
+        let answer = ffi::PyObject_GenericSetAttr(this, name, value);
+        if answer == 0 {
+            conjure::<F>()(token(), Instance::trust(this), Object::from_ptr(name));
+        }
+        answer
+    }
+}
+/// The trampoline of a method with one argument.
+pub(super) unsafe extern "C" fn one<T: Class, F>(
+    this: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+) -> *mut ffi::PyObject
+where
+    F: for<'a> Fn(Python<'_>, &'a Instance<T>, &'a Object) -> Outcome<Ref> + Stateless,
+{
+    // SAFETY: the method descriptor has checked the instance; the value is alive during the call.
+    pointer(guard(|| unsafe {
+        conjure::<F>()(token(), Instance::trust(this), Object::from_ptr(value))
+    }))
+}
+
+pub(super) unsafe extern "C" fn unary<T: Class, F>(this: *mut ffi::PyObject) -> *mut ffi::PyObject
+where
+    F: Fn(Python<'_>, &Instance<T>) -> Outcome<Ref> + Stateless,
+{
+    // SAFETY: CPython passes a live instance.
+    pointer(guard(|| unsafe {
+        conjure::<F>()(token(), Instance::trust(this))
+    }))
+}
+
+pub(super) unsafe extern "C" fn get<T: Class, F>(
+    this: *mut ffi::PyObject,
+    _: *mut c_void,
+) -> *mut ffi::PyObject
+where
+    F: Fn(Python<'_>, &Instance<T>) -> Outcome<Ref> + Stateless,
+{
+    // SAFETY: the attribute's descriptor has checked the instance.
+    pointer(guard(|| unsafe {
+        conjure::<F>()(token(), Instance::trust(this))
+    }))
+}
+
+pub(super) unsafe extern "C" fn set<T: Class, G>(
+    this: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+    _: *mut c_void,
+) -> c_int
+where
+    G: Fn(Python<'_>, &Instance<T>, Option<&Object>) -> Outcome<()> + Stateless,
+{
+    // SAFETY: the attribute's descriptor has checked the instance; the value is null for a deletion.
+    status(guard(|| unsafe {
+        let value = (!value.is_null()).then(|| Object::from_ptr(value));
+        conjure::<G>()(token(), Instance::trust(this), value)
+    }))
+}
+
+pub(super) unsafe extern "C" fn next<T: Class, F>(this: *mut ffi::PyObject) -> *mut ffi::PyObject
+where
+    F: Fn(Python<'_>, &Instance<T>) -> Outcome<Step> + Stateless,
+{
+    // SAFETY: CPython passes a live instance.
+    let answer = guard(|| unsafe { conjure::<F>()(token(), Instance::trust(this)) });
+    match answer {
+        Ok(Step::Yield(value)) => value.into_ptr(),
+        Ok(Step::Return(value)) => {
+            let _ = super::send::stop_iteration(token(), &value);
+            ptr::null_mut()
+        }
+        Err(_) => ptr::null_mut(),
+    }
+}
+
+pub(super) unsafe extern "C" fn send<T: Class, F>(
+    this: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+    result: *mut *mut ffi::PyObject,
+) -> ffi::PySendResult
+where
+    F: Fn(Python<'_>, &Instance<T>) -> Outcome<Step> + Stateless,
+{
+    // SAFETY: CPython passes a live instance and a place for the answer.
+    unsafe {
+        match guard(|| conjure::<F>()(token(), Instance::trust(this))) {
+            Ok(Step::Yield(value)) => {
+                *result = value.into_ptr();
+                ffi::PySendResult::PYGEN_NEXT
+            }
+            Ok(Step::Return(value)) => {
+                *result = value.into_ptr();
+                ffi::PySendResult::PYGEN_RETURN
+            }
+            Err(_) => {
+                *result = ptr::null_mut();
+                ffi::PySendResult::PYGEN_ERROR
+            }
+        }
+    }
+}
