@@ -85,9 +85,12 @@ fn install_tasks(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("Task", task_base)?;
         return Err(refusal);
     }
-    module.add("Future", future::class(module.py(), &future_base)?)?;
+    let future = future::class(module.py(), &future_base)?;
+    module.add("Future", &future)?;
     module.add("FutureIter", future::iter_class(module.py())?)?;
-    let task = task::class(module.py(), &task_base)?;
+    // asyncio's class first, which has the larger objects; a Task is a Future of ours as well.
+    let bases = pyo3::types::PyTuple::new(module.py(), [&task_base, &future])?.into_any();
+    let task = task::class(module.py(), &bases)?;
     future::Future::state().expect(ffi::object(&task));
     module.add("Task", task)?;
     runnable::waken_by(task::waken, task::shown);

@@ -48,13 +48,26 @@ unsafe fn raised_exception() -> Ref {
     unsafe { Ref::steal(ffi::PyErr_GetRaisedException()) }
 }
 
+// Not by PyO3's `PyErr`: outside of its own attachments that keeps what it drops, and with it frames, for later.
 #[cfg(not(Py_3_12))]
 unsafe fn raised_exception() -> Ref {
-    // SAFETY: the caller is attached and knows that an exception is set; `PyErr` normalises it with its traceback.
-    let py = unsafe { Python::assume_attached() };
-    let exception = PyErr::fetch(py).into_value(py);
-    // SAFETY: `into_ptr` gives up one reference, which `steal` takes.
-    unsafe { Ref::steal(exception.into_ptr()) }
+    let (mut kind, mut value, mut traceback) = (
+        std::ptr::null_mut(),
+        std::ptr::null_mut(),
+        std::ptr::null_mut(),
+    );
+    // SAFETY: the caller is attached and knows that an exception is set: the three are owned references, the class and,
+    // once normalised, the instance are not null.
+    unsafe {
+        ffi::PyErr_Fetch(&raw mut kind, &raw mut value, &raw mut traceback);
+        ffi::PyErr_NormalizeException(&raw mut kind, &raw mut value, &raw mut traceback);
+        if !traceback.is_null() {
+            ffi::PyException_SetTraceback(value, traceback);
+        }
+        ffi::Py_XDECREF(traceback);
+        ffi::Py_DECREF(kind);
+        Ref::steal(value)
+    }
 }
 
 /// Raises `exception`, an instance.

@@ -187,9 +187,11 @@ fn attributes<T: Class>(
             waiters_shown(py, of(this))
         })
         .getter(c"_result", c"The result.", move |_, this| {
+            of(this).check_alive()?;
             Ok(of(this).0.result.share_or_none())
         })
         .getter(c"_exception", c"The exception.", move |_, this| {
+            of(this).check_alive()?;
             Ok(of(this).0.exception.share_or_none())
         })
         .getter(

@@ -74,6 +74,15 @@ fn throw(py: Python<'_>, this: &Instance<FutureIter>, args: Args<'_>) -> Outcome
     let [kind, rest @ ..] = args.positional() else {
         return Err(PyTypeError::new_err("throw expected at least 1 argument, got 0").into());
     };
+    if cfg!(Py_3_12) && !rest.is_empty() {
+        let text = c"the (type, exc, tb) signature of throw() is deprecated, use the single-arg signature instead.";
+        PyErr::warn(
+            py,
+            &py.get_type::<pyo3::exceptions::PyDeprecationWarning>(),
+            text,
+            1,
+        )?;
+    }
     let value = rest.first().filter(|value| !value.is_none());
     let exception = thrown(py, kind, value.copied())?;
     if let Some(traceback) = rest.get(1).filter(|traceback| !traceback.is_none()) {

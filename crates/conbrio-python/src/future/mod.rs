@@ -14,7 +14,7 @@ use crate::engine::Engine;
 use crate::ffi::layout::{CANCELLED, FINISHED, FutureFields, PENDING};
 use crate::ffi::{
     Class, ClassState, Instance, Object, Outcome, Own, Raised, Ref, Visit, call, is_exception,
-    is_true, object, raise, raise_in_context,
+    is_true, raise, raise_in_context,
 };
 use crate::{names, report};
 
@@ -162,7 +162,7 @@ impl Instance<Future> {
         if !self.is_pending() {
             return Err(invalid_state(py, "invalid state"));
         }
-        let exception = made_exception(py, exception)?;
+        let exception = made_exception(py, self, exception)?;
         if !self.is_pending() {
             return Err(invalid_state(py, "invalid state"));
         }
@@ -183,6 +183,7 @@ impl Instance<Future> {
     /// # Errors
     /// What a foreign loop's `call_soon` raises.
     pub(crate) fn cancel(&self, py: Python<'_>, message: Option<&Object>) -> Outcome<bool> {
+        self.check_alive()?;
         self.0.set_logs(false);
         if !self.is_pending() {
             return Ok(false);
@@ -243,7 +244,9 @@ impl Instance<Future> {
     /// Its exception, or `InvalidStateError` while it is pending.
     #[inline]
     pub(crate) fn result(&self, py: Python<'_>) -> Outcome<Ref> {
-        self.check_alive()?;
+        if self.0.event_loop.is_empty() {
+            return Err(invalid_state(py, UNINITIALISED));
+        }
         match self.ending(py)? {
             Ending::Result(result) => Ok(result),
             Ending::Exception(exception) => Err(raise_in_context(&exception)),
@@ -256,7 +259,9 @@ impl Instance<Future> {
     /// # Errors
     /// `CancelledError` when it was cancelled, `InvalidStateError` while it is pending.
     pub(crate) fn exception(&self, py: Python<'_>) -> Outcome<Ref> {
-        self.check_alive()?;
+        if self.0.event_loop.is_empty() {
+            return Err(invalid_state(py, UNINITIALISED));
+        }
         match self.0.state.get() {
             PENDING => Err(invalid_state(py, "Exception is not set.")),
             CANCELLED => Err(raise_in_context(&*self.cancelled_error(py)?)),
@@ -299,7 +304,7 @@ impl Instance<Future> {
 }
 
 /// `exception` as an instance that a future can hold.
-fn made_exception(py: Python<'_>, exception: &Object) -> Outcome<Ref> {
+fn made_exception(py: Python<'_>, future: &Instance<Future>, exception: &Object) -> Outcome<Ref> {
     let bound = exception.bind(py);
     let is_class = bound.cast::<pyo3::types::PyType>().is_ok_and(|class| {
         class
@@ -318,22 +323,29 @@ fn made_exception(py: Python<'_>, exception: &Object) -> Outcome<Ref> {
         .bind(py)
         .is_instance_of::<pyo3::exceptions::PyStopIteration>();
     if stops {
-        refuse_stop_iteration(py, &made)
+        instead_of_stop_iteration(py, future, &made)
     } else {
         Ok(made)
     }
 }
 
-/// A `StopIteration` in a future would end a generator: 3.12 wraps it, 3.11 refuses it.
-fn refuse_stop_iteration(py: Python<'_>, exception: &Object) -> Outcome<Ref> {
-    let text = "StopIteration interacts badly with generators and cannot be raised into a Future";
-    if cfg!(not(Py_3_12)) {
-        return Err(PyTypeError::new_err(text).into());
-    }
-    let wrapped = PyRuntimeError::new_err(text).into_value(py).into_bound(py);
-    wrapped.setattr("__cause__", exception.bind(py))?;
-    wrapped.setattr("__context__", exception.bind(py))?;
-    Ok(object(&wrapped).share())
+/// A `StopIteration` in a future would end a generator: asyncio's own future says what stands for it, or refuses.
+// CPython: later releases of 3.12 wrap it in a RuntimeError, former ones refuse it.
+#[cold]
+fn instead_of_stop_iteration(
+    py: Python<'_>,
+    future: &Instance<Future>,
+    exception: &Object,
+) -> Outcome<Ref> {
+    let event_loop = future.0.event_loop.share_or_none();
+    let usual = crate::ffi::call_keyword(
+        py,
+        names::future_class(py)?,
+        &[],
+        (names::event_loop(py), &*event_loop),
+    )?;
+    crate::ffi::call_method(py, &usual, names::set_exception(py), &[exception])?;
+    crate::ffi::call_method(py, &usual, names::exception(py), &[])
 }
 
 /// `InvalidStateError` with a text.
@@ -345,7 +357,10 @@ pub(crate) fn invalid_state(py: Python<'_>, text: &str) -> Raised {
     }
 }
 
+/// What is said of a future whose `__init__` was never called.
+const UNINITIALISED: &str = "Future object is not initialized.";
+
 #[cold]
 fn uninitialised() -> Raised {
-    PyRuntimeError::new_err("Future object is not initialized.").into()
+    PyRuntimeError::new_err(UNINITIALISED).into()
 }

@@ -1,5 +1,6 @@
 //! Who waits for a future: the first in the future itself, further ones in a list, woken in order.
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
@@ -35,7 +36,9 @@ pub(crate) fn add_done_callback(
     callback: &Object,
     context: Option<&Object>,
 ) -> Outcome<()> {
-    future.check_alive()?;
+    if future.0.event_loop.is_empty() {
+        return Err(PyRuntimeError::new_err("uninitialized Future object").into());
+    }
     let context = match context {
         Some(given) if !given.is_none() => given.share(),
         _ => context::capture(py)?,

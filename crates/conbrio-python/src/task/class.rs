@@ -4,6 +4,8 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+#[cfg(not(Py_3_14))]
+use super::registry;
 use super::{Making, Task, initialise, text};
 use crate::ffi::layout::{FutureFields, TaskFields};
 use crate::ffi::{
@@ -32,7 +34,12 @@ pub(crate) fn class<'py>(py: Python<'py>, base: &Bound<'py, PyAny>) -> PyResult<
             })
         })
         .init(init)
-        .finalizer(|py, this| this.report_end(py))
+        .finalizer(|py, this| {
+            // CPython: up to 3.13 weak references list the tasks, and those are gone before the last words.
+            #[cfg(not(Py_3_14))]
+            registry::forget(this);
+            this.report_end(py);
+        })
         .repr(|py, this| call(py, names::task_repr(py)?, &[this.object()]));
     let builder = future::methods(builder, |this| this.future());
     attributes(names_and_context(cancelling(stacks(refused(builder))))).create(py, Some(base))
