@@ -28,6 +28,16 @@ impl Default for Address {
 }
 
 impl Address {
+    /// An address that `as_bytes` gave; what is too long is cut.
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        let mut address = Self::default();
+        for (place, byte) in address.bytes.iter_mut().zip(bytes) {
+            *place = *byte;
+        }
+        address.length = bytes.len().min(address.bytes.len());
+        address
+    }
+
     /// Gives the bytes of a `sockaddr`; none when the peer has no address.
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or(&self.bytes)

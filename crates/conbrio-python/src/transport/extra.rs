@@ -75,6 +75,64 @@ impl Ends {
     }
 }
 
+/// Both ends as a connection keeps them: their bytes alone, as there may be very many connections.
+#[derive(Default)]
+pub(super) struct KeptEnds {
+    /// The local address, then the peer's.
+    bytes: Box<[u8]>,
+    /// How many bytes the local address has; `ABSENT` when there is none.
+    local: u8,
+    /// The same of the peer's.
+    peer: u8,
+    /// The socket's protocol.
+    protocol: i32,
+}
+
+/// The length of no address; a real one is shorter.
+const ABSENT: u8 = u8::MAX;
+
+impl KeptEnds {
+    /// Packs.
+    pub(super) fn of(ends: &Ends) -> Self {
+        let bytes =
+            |end: &Option<Address>| end.map_or_else(Vec::new, |end| end.as_bytes().to_vec());
+        let length = |end: &Option<Address>| {
+            end.map_or(ABSENT, |end| {
+                u8::try_from(end.as_bytes().len()).unwrap_or(ABSENT)
+            })
+        };
+        Self {
+            bytes: [bytes(&ends.local), bytes(&ends.peer)]
+                .concat()
+                .into_boxed_slice(),
+            local: length(&ends.local),
+            peer: length(&ends.peer),
+            protocol: ends.protocol,
+        }
+    }
+
+    /// Unpacks.
+    fn ends(&self) -> Ends {
+        let present = |length: u8| {
+            if length == ABSENT {
+                0
+            } else {
+                usize::from(length)
+            }
+        };
+        let (local, rest) = self
+            .bytes
+            .split_at_checked(present(self.local))
+            .unwrap_or_default();
+        let peer = rest.get(..present(self.peer)).unwrap_or_default();
+        Ends {
+            local: (self.local != ABSENT).then(|| Address::of_bytes(local)),
+            peer: (self.peer != ABSENT).then(|| Address::of_bytes(peer)),
+            protocol: self.protocol,
+        }
+    }
+}
+
 /// Whether `address_object` can write the addresses of a socket as Python does.
 pub(crate) fn is_known_family(fd: RawFd) -> bool {
     let mut local = Address::default();
@@ -132,7 +190,7 @@ pub(super) fn all(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<R
 
 fn make(py: Python<'_>, this: &Instance<StreamTransport>, name: &str) -> Outcome<Option<Ref>> {
     let end = |choose: fn(&Ends) -> Option<Address>| {
-        let address = this.ends.lend(py, |ends| ends.as_deref().and_then(choose));
+        let address = this.ends.lend(py, |ends| choose(&ends.ends()));
         address.map_or_else(|| Ok(Ref::none()), |address| address_object(py, &address))
     };
     match name {
@@ -149,10 +207,7 @@ fn make(py: Python<'_>, this: &Instance<StreamTransport>, name: &str) -> Outcome
 /// The Python socket, which owns the descriptor from now on.
 pub(super) fn sock(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<Ref> {
     if this.sock.is_empty() {
-        let ends = this
-            .ends
-            .lend(py, |ends| ends.as_deref().copied())
-            .unwrap_or_default();
+        let ends = this.ends.lend(py, |ends| ends.ends());
         let made = match this.own.replace(None) {
             Some(own) => python_socket(py, own, &ends)?,
             None => closed_socket(py, &ends)?,

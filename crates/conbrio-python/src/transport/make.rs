@@ -7,6 +7,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use super::extra::KeptEnds;
 use super::life::guarded;
 use super::{Ends, StreamTransport, is_known_family};
 use crate::engine::Engine;
@@ -170,7 +171,7 @@ fn adopt(
     }
     this.fd.set(fd);
     this.life.open.set(true);
-    drop(this.ends.replace(Some(ends)));
+    drop(this.ends.replace(KeptEnds::of(&ends)));
     Ok(fd)
 }
 

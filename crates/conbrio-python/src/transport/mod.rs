@@ -25,6 +25,7 @@ use crate::ffi::layout::TransportFields;
 use crate::ffi::{Class, ClassState, Guarded, Own, Slot, Visit};
 use crate::protocol::Protocol;
 
+use extra::KeptEnds;
 pub(crate) use extra::{Ends, is_known_family, python_socket};
 pub(crate) use make::{Connection, Made, make};
 pub(crate) use methods::class;
@@ -52,7 +53,7 @@ pub(crate) struct StreamTransport {
     reason: Slot,
     outbox: Guarded<Outbox<Chunk>>,
     /// Both addresses, until somebody asks for them.
-    ends: Guarded<Option<Box<Ends>>>,
+    ends: Guarded<KeptEnds>,
     fd: Cell<RawFd>,
     life: Life,
 }
@@ -148,7 +149,7 @@ impl StreamTransport {
             empty_waiter: Slot::empty(),
             reason: Slot::empty(),
             outbox: Guarded::new(Outbox::new()),
-            ends: Guarded::new(None),
+            ends: Guarded::new(KeptEnds::default()),
             fd: Cell::new(-1),
             life: Life::default(),
         }
