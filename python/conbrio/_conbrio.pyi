@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from socket import socket
-from typing import Any, Protocol, Self, TypeVar, TypeVarTuple
+from typing import Any, Protocol, Self, TypeVar, TypeVarTuple, final
 
 from typing_extensions import disjoint_base
 
@@ -96,39 +96,39 @@ class EventLoop:
         fd: int,
         callback: Callable[[*_Ts], Any],
         *args: *_Ts,
-        context: Context | None = None,
     ) -> asyncio.Handle: ...
-    def _remove_reader(self, fd: int) -> bool: ...
+    def _remove_reader(self, fd: int, /) -> bool: ...
     def _add_writer(
         self,
         fd: int,
         callback: Callable[[*_Ts], Any],
         *args: *_Ts,
-        context: Context | None = None,
     ) -> asyncio.Handle: ...
-    def _remove_writer(self, fd: int) -> bool: ...
+    def _remove_writer(self, fd: int, /) -> bool: ...
     # What is watched of a descriptor: EVENT_READ, EVENT_WRITE of `selectors`, both, or 0.
     def _watched(self, fd: int, /) -> int: ...
     def _ensure_fd_no_transport(self, fd: int | _HasFileno, /) -> None: ...
-    def _add_callback(self, handle: asyncio.Handle) -> None: ...
-    def _add_callback_signalsafe(self, handle: asyncio.Handle) -> None: ...
+    def _add_callback(self, handle: asyncio.Handle, /) -> None: ...
+    def _add_callback_signalsafe(self, handle: asyncio.Handle, /) -> None: ...
     def _write_to_self(self) -> None: ...
 
-@disjoint_base
 class Future(asyncio.Future[_T]): ...
 
 @disjoint_base
 class Task(asyncio.Task[_T]): ...
 
-@disjoint_base
+@final
 class Handle(asyncio.Handle): ...
 
-@disjoint_base
+@final
 class TimerHandle(asyncio.TimerHandle): ...
 
-@disjoint_base
+@final
 class StreamTransport(asyncio.Transport):
     """A connected stream socket; enters itself in its loop's ``_transports``."""
+
+    @property
+    def max_size(self) -> int: ...
 
     def __init__(
         self,
@@ -154,7 +154,7 @@ class Listener:
     """A listening socket that the loop watches."""
 
 def resolve_literal(
-    host: Any, port: Any, family: int, type: int, proto: int, flags: int
+    host: Any, port: Any, family: int, type: int, proto: int, flags: int  # noqa: A002
 ) -> list[tuple[Any, ...]] | None: ...
 def serve(
     event_loop: EventLoop,
@@ -164,6 +164,11 @@ def serve(
     backlog: int,
     context: Context | None,
 ) -> bool: ...
+# Why a fast path is not taken, or None.
+_native_tasks_refused: str | None
+_lazy_contexts_refused: str | None
+
+def _stop_when_done(future: asyncio.Future[Any]) -> None: ...
 def build_info() -> dict[str, Any]: ...
 def set_loop_class(loop_class: type[EventLoop], /) -> None: ...
 

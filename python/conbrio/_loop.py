@@ -230,7 +230,7 @@ class Loop(EventLoop, SocketVerbs, unix_events._UnixSelectorEventLoop):
     ) -> asyncio.Transport:
         """Make the transport of a connected socket; ``waiter`` hears that it has begun."""
         if not issubclass(type(sock), socket.socket):
-            # Somebody's own idea of a socket, with a `send` of its own: CPython's transport calls it.
+            # Somebody's own idea of a socket, with its own `send`: CPython's transport calls it.
             given = {} if context is None else {"context": context}
             return super()._make_socket_transport(  # type: ignore[no-any-return,misc]
                 sock, protocol, waiter, extra=extra, server=server, **given

@@ -6,8 +6,11 @@ what a transport is.
 """
 
 import weakref
-from collections.abc import ItemsView, Iterator, KeysView, ValuesView
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from _collections_abc import dict_items, dict_keys, dict_values
 
 __all__ = ["Transports"]
 
@@ -59,14 +62,14 @@ class Transports(dict[int, Any]):
         """Go through the descriptors."""
         return iter(self._alive())
 
-    def keys(self) -> KeysView[int]:
+    def keys(self) -> "dict_keys[int, Any]":
         """Return the descriptors."""
         return self._alive().keys()
 
-    def values(self) -> ValuesView[Any]:
+    def values(self) -> "dict_values[int, Any]":
         """Return the transports."""
         return self._alive().values()
 
-    def items(self) -> ItemsView[int, Any]:
+    def items(self) -> "dict_items[int, Any]":
         """Return both."""
         return self._alive().items()

@@ -16,7 +16,14 @@ conbrio = pytest.importorskip("conbrio")
 # Native names that have no public home, each with the reason.
 INTERNAL = {
     "EventLoop": "the native half of Loop, which is the public one",
-    "Server": "made by create_server; asyncio.Server is what isinstance knows",
+    "FutureIter": "what awaits a Future; made by `await` alone",
+    "Listener": "a listening socket of a server; asyncio.Server is what isinstance knows",
+    "NATIVE_TASKS": "for the package itself; build_info() tells others",
+    "SocketWait": "what a verb of sock_recv's family waits with",
+    "StreamTransport": "made by the loop; asyncio.Transport is what isinstance knows",
+    "resolve_literal": "a part of getaddrinfo, which is the loop's",
+    "serve": "a part of create_server, which is the loop's",
+    "set_loop_class": "called once, by the room that defines Loop",
 }
 
 

@@ -26,8 +26,8 @@ FLOORS: dict[str, list[str]] = {
     "conbrio-tls": ["openssl", "machine", "lib"],
     "conbrio-python": [
         "ffi",
-        "names",
-        "report runnable selector",
+        "names runnable",
+        "report selector",
         "engine",
         "handle protocol",
         "future watch",
@@ -36,6 +36,7 @@ FLOORS: dict[str, list[str]] = {
         "server streams tls process",
         "gevent monitor",
         "event_loop",
+        "about",
         "lib",
     ],
     "conbrio": [

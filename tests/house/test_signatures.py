@@ -33,6 +33,12 @@ def shape(function: object) -> list[tuple[str, object, str]] | None:
     return arguments[1:] if arguments and arguments[0][0] == "self" else arguments
 
 
+def by_place(arguments: list[tuple[str, object, str]]) -> list[tuple[str, object, str]]:
+    """Returns the arguments that are told by their place."""
+    keywords = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
+    return [one for one in arguments if one[1] not in keywords]
+
+
 def public_methods(owners: list[type]) -> list[str]:
     """Returns the names of the methods that the first owner shows."""
     return [name for name in dir(owners[0]) if not name.startswith("_") and callable(getattr(owners[0], name))]
@@ -49,7 +55,10 @@ def disagreement(ours: type, owners: list[type], name: str) -> str | None:
     has = shape(mine)
     if has is None:
         return f"{name} has no signature that inspect can read"
+    takes_every_keyword = any(one[1] is inspect.Parameter.VAR_KEYWORD for one in has)
     for wanted in theirs:
+        if takes_every_keyword and by_place(has) == by_place(wanted):
+            return None
         kept = [one for one in has if one in wanted or one[1] is not inspect.Parameter.KEYWORD_ONLY]
         if sorted(kept, key=lambda one: one[1]) == sorted(wanted, key=lambda one: one[1]):
             return None
@@ -72,11 +81,12 @@ def renamed(self, function, *args, context=None): ...
 def positional(self, callback, /, *args, context=None): ...
 def without_context(self, callback, *args): ...
 def other_default(self, callback, *args, context=0): ...
+def every_keyword(self, callback, *args, **kwargs): ...
 
 
 @pytest.mark.parametrize(
     ("function", "good"),
-    [(call_soon, True), (with_more, True), (renamed, False), (positional, False), (without_context, False), (other_default, False)],
+    [(call_soon, True), (with_more, True), (renamed, False), (positional, False), (without_context, False), (other_default, False), (every_keyword, True)],
 )
 def test_what_differs_is_found(function: types.FunctionType, good: bool) -> None:
     ours = type("Ours", (), {"call_soon": function})

@@ -1,6 +1,7 @@
 """install and uninstall: asyncio uses our loop, and stops doing so; the policy; nothing at import."""
 
 import asyncio
+import subprocess
 import sys
 
 import pytest
@@ -154,6 +155,18 @@ def test_every_method_of_the_loop_has_words(conbrio):
         if callable(each) and not name.startswith("_") and not each.__doc__
     ]
     assert bare == []
+
+
+def test_importing_us_first_leaves_asyncio_whole():
+    code = """
+import conbrio, asyncio, _asyncio
+async def main():
+    return asyncio.current_task() is not None
+print(asyncio.Task is _asyncio.Task, asyncio.current_task is getattr(_asyncio, "current_task", asyncio.current_task))
+print(conbrio.run(main()), asyncio.run(main()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.stdout, done.stderr) == ("True True\nTrue True\n", "")
 
 
 def test_installed_child_threads_and_forks_use_our_loop():

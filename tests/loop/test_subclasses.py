@@ -6,7 +6,7 @@ import pytest
 
 
 @pytest.mark.parametrize("kind", ["Future", "Task"])
-def test_attributes_set_before_the_initialiser_stay(loop, kind, Future, Task):  # noqa: N803
+def test_attributes_set_before_the_initialiser_stay(loop, kind, Future, Task):
     class Derived({"Future": Future, "Task": Task}[kind]):
         def __init__(self, *args, **keywords):
             self.early = 1

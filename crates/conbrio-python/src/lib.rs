@@ -46,6 +46,8 @@ mod _conbrio {
 /// Proves the layouts and makes the classes.
 fn install(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
+    // CPython: whoever imports `_asyncio` before `asyncio` leaves asyncio with the slow twins of what `_asyncio` has.
+    py.import("asyncio")?;
     module.add("__version__", about::VERSION)?;
     about::hear_forks(module)?;
     about::with_probe(py, || install_classes(module))

@@ -86,7 +86,12 @@ pub(crate) fn timer_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let builder = Builder::<TimerHandle>::new(
         c"A callback to be run at a moment, as asyncio.TimerHandle; made by the loop.",
     );
-    context_methods(builder.made_natively(), |timer| &timer.0.handle)
+    let builder = context_methods(builder.made_natively(), |timer| &timer.0.handle);
+    fields_shown(verbs(builder)).create(py, Some(&base.bind(py)))
+}
+
+fn verbs(builder: Builder<TimerHandle>) -> Builder<TimerHandle> {
+    builder
         .plain(
             c"cancel",
             c"cancel($self)\n--\n\nKeeps the callback from running.",
@@ -110,6 +115,11 @@ pub(crate) fn timer_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
                 Ok(Ref::none())
             },
         )
+}
+
+/// CPython's attributes.
+fn fields_shown(builder: Builder<TimerHandle>) -> Builder<TimerHandle> {
+    builder
         .getter(
             c"_when",
             c"The moment, in seconds of the loop's clock.",
@@ -120,9 +130,11 @@ pub(crate) fn timer_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
             c"Whether the loop still keeps it.",
             |_, this| Ok(Ref::boolean(this.0.key.get() != 0)),
         )
-        .getter(c"_loop", c"The loop, until a cancelled handle has been let go of.", |_, this| {
-            Ok(this.0.handle.event_loop.share_or_none())
-        })
+        .getter(
+            c"_loop",
+            c"The loop, until a cancelled handle has been let go of.",
+            |_, this| Ok(this.0.handle.event_loop.share_or_none()),
+        )
         .getter(c"_cancelled", c"Whether it was cancelled.", |_, this| {
             Ok(Ref::boolean(!this.0.handle.cancelled.is_empty()))
         })
@@ -139,5 +151,4 @@ pub(crate) fn timer_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
             c"Where it was made, in debug mode.",
             |_, this| Ok(this.0.handle.source.share_or_none()),
         )
-        .create(py, Some(&base.bind(py)))
 }
