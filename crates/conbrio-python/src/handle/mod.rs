@@ -163,7 +163,11 @@ fn show_if_kept(handle: &Object, fields: &HandleFields) {
     }
     if !fields.cancelled.is_empty() {
         fields.event_loop.clear();
-        if fields.context.share().is_none_or(|context| is_empty(&context)) {
+        if fields
+            .context
+            .share()
+            .is_none_or(|context| is_empty(&context))
+        {
             return;
         }
     }
@@ -352,9 +356,11 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
                 Ok(Ref::none())
             },
         )
-        .getter(c"_loop", c"The loop, until a cancelled handle has been let go of.", |_, this| {
-            Ok(this.0.event_loop.share_or_none())
-        })
+        .getter(
+            c"_loop",
+            c"The loop, until a cancelled handle has been let go of.",
+            |_, this| Ok(this.0.event_loop.share_or_none()),
+        )
         .getter(c"_cancelled", c"Whether it was cancelled.", |_, this| {
             Ok(Ref::boolean(!this.0.cancelled.is_empty()))
         })

@@ -160,9 +160,11 @@ pub(crate) fn threadsafe_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
                 Ok(Ref::none())
             },
         )
-        .getter(c"_loop", c"The loop, until a cancelled handle has been let go of.", |_, this| {
-            Ok(this.fields.event_loop.share_or_none())
-        })
+        .getter(
+            c"_loop",
+            c"The loop, until a cancelled handle has been let go of.",
+            |_, this| Ok(this.fields.event_loop.share_or_none()),
+        )
         .getter(c"_cancelled", c"Whether it was cancelled.", |_, this| {
             Ok(Ref::boolean(!this.fields.cancelled.is_empty()))
         })
