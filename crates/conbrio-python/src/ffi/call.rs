@@ -9,6 +9,7 @@ use pyo3::types::PyString;
 
 use super::args::tuple_items;
 use super::object::{Object, Outcome, Ref};
+use super::stay;
 
 /// Calls `callable` with positional arguments.
 ///
@@ -18,7 +19,7 @@ use super::object::{Object, Outcome, Ref};
 pub(crate) fn call(_py: Python<'_>, callable: &Object, arguments: &[&Object]) -> Outcome<Ref> {
     // SAFETY: live objects; `&Object` has the layout of a pointer to one.
     unsafe {
-        Ref::returned(ffi::PyObject_Vectorcall(
+        Ref::returned(stay::vectorcall(
             callable.as_ptr(),
             arguments.as_ptr().cast(),
             arguments.len(),
@@ -56,7 +57,7 @@ pub(crate) fn call_method(
     }
     // SAFETY: live objects; the object itself is the first value.
     unsafe {
-        Ref::returned(ffi::PyObject_VectorcallMethod(
+        Ref::returned(stay::vectorcall_method(
             name.as_ptr(),
             values.as_ptr(),
             arguments.len() + 1,
@@ -80,7 +81,7 @@ pub(crate) fn call_keyword(
     let tuple = tuple(py, arguments)?;
     // SAFETY: live objects of the classes the call asks for.
     unsafe {
-        Ref::returned(ffi::PyObject_Call(
+        Ref::returned(stay::call(
             callable.as_ptr(),
             tuple.as_ptr(),
             keywords.as_ptr(),
@@ -238,6 +239,21 @@ pub(crate) fn check_signals(_py: Python<'_>) -> Outcome<()> {
         0 => Ok(()),
         _ => Err(super::object::Raised::already()),
     }
+}
+
+/// Runs `user` as one call deeper, as far as Python lets calls go.
+///
+/// # Errors
+/// `RecursionError`, or what `user` raises.
+pub(crate) fn one_deeper<R>(_py: Python<'_>, user: impl FnOnce() -> Outcome<R>) -> Outcome<R> {
+    // SAFETY: attached; static text.
+    if unsafe { ffi::Py_EnterRecursiveCall(c" while calling a Python object".as_ptr()) } != 0 {
+        return Err(super::object::Raised::already());
+    }
+    let answer = user();
+    // SAFETY: entered above.
+    unsafe { ffi::Py_LeaveRecursiveCall() }
+    answer
 }
 
 /// An address that tells this thread from every other, as `threading.get_ident` does.

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use super::deaths;
 use super::object::{Object, Outcome, Raised, Ref};
 use super::visit::Visit;
 
@@ -346,13 +347,16 @@ unsafe fn blank<T: Class>(pointer: *mut ffi::PyObject) {
 pub(super) unsafe extern "C" fn dealloc<T: Class>(pointer: *mut ffi::PyObject) {
     // SAFETY: CPython calls this once, with the last reference to an instance gone.
     unsafe {
+        if !deaths::begin(pointer, dealloc::<T>) {
+            return;
+        }
         let kind = ffi::Py_TYPE(pointer);
         let exact = kind == T::state().kind();
         let instance = Instance::<T>::trust(pointer);
         if (!exact || instance.has_last_words())
             && ffi::PyObject_CallFinalizerFromDealloc(pointer) < 0
         {
-            return;
+            return deaths::end();
         }
         ffi::PyObject_GC_UnTrack(pointer.cast());
         super::layout::forget_attributes(pointer, kind, T::state().kind());
@@ -368,6 +372,7 @@ pub(super) unsafe extern "C" fn dealloc<T: Class>(pointer: *mut ffi::PyObject) {
             ffi::Py_DECREF(kind.cast());
         }
     }
+    deaths::end();
 }
 
 /// `tp_traverse` of every native class.

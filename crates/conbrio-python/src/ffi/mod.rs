@@ -13,11 +13,13 @@ mod call;
 mod class;
 pub(crate) mod context;
 mod current;
+mod deaths;
 mod guarded;
 mod instance;
 pub(crate) mod layout;
 mod object;
 mod send;
+mod stay;
 mod thunk;
 mod trampoline;
 mod visit;
@@ -29,7 +31,7 @@ pub(crate) use bytes::{Bytes, bytes, filled_bytes};
 pub(crate) use call::{
     as_float, attribute, attribute_if_any, call, call_keyword, call_method, call_tuple,
     check_signals, float, is_callable, is_coroutine, is_empty, is_exception, is_instance, is_true,
-    thread_ident, tuple, weak_reference, write_unraisable,
+    one_deeper, thread_ident, tuple, weak_reference, write_unraisable,
 };
 pub(crate) use class::Builder;
 pub(crate) use current::{CurrentTask, TaskList, find as find_current};

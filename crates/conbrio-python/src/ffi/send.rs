@@ -4,6 +4,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use super::object::{Object, Outcome, Raised, Ref};
+use super::stay;
 
 /// What a resumed coroutine did.
 pub(crate) enum Resumed {
@@ -21,7 +22,7 @@ pub(crate) fn resume(_py: Python<'_>, coroutine: &Object, value: &Object) -> Res
     let mut result = std::ptr::null_mut();
     // SAFETY: live objects; `result` receives a new reference unless the answer is an error.
     unsafe {
-        match ffi::PyIter_Send(coroutine.as_ptr(), value.as_ptr(), &raw mut result) {
+        match stay::send(coroutine.as_ptr(), value.as_ptr(), &raw mut result) {
             ffi::PySendResult::PYGEN_NEXT => Resumed::Yielded(Ref::steal(result)),
             ffi::PySendResult::PYGEN_RETURN => Resumed::Returned(Ref::steal(result)),
             ffi::PySendResult::PYGEN_ERROR => Resumed::Raised(Raised::already()),

@@ -15,6 +15,7 @@ use super::args::Args;
 use super::instance::{Class, Instance};
 use super::object::{Object, Outcome, Raised, Ref, raise};
 use super::send::Step;
+use super::stay::returning;
 
 /// A function without captures, whose value can be made of nothing.
 pub(crate) trait Stateless: Copy + 'static {
@@ -36,7 +37,8 @@ unsafe fn conjure<F: Stateless>() -> F {
 /// Runs native code called by Python: a panic becomes `RuntimeError`.
 #[inline]
 fn guard<R>(body: impl FnOnce() -> Outcome<R>) -> Outcome<R> {
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| Err(panicked(&*panic)))
+    catch_unwind(AssertUnwindSafe(|| returning(body)))
+        .unwrap_or_else(|panic| Err(panicked(&*panic)))
 }
 
 #[cold]

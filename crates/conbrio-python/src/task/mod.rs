@@ -17,7 +17,7 @@ use crate::engine::{self, Engine};
 use crate::ffi::layout::{self, FutureFields, TaskFields};
 use crate::ffi::{
     Class, ClassState, Instance, Object, Outcome, Own, Ref, Visit, call, call_keyword, call_method,
-    context, is_true, object,
+    context, is_true, object, one_deeper,
 };
 use crate::future::{self, Future};
 use crate::{names, report};
@@ -284,7 +284,8 @@ fn cancel_awaited(py: Python<'_>, awaited: &Object, message: Option<&Object>) ->
         return future.cancel(py, message);
     }
     if let Some(task) = Instance::<Task>::of(awaited).filter(|task| task.is_exact()) {
-        return task.cancel(py, message);
+        // Tasks can wait for each other in circles.
+        return one_deeper(py, || task.cancel(py, message));
     }
     let cancel = crate::ffi::attribute(py, awaited, names::cancel(py))?;
     let none = Ref::none();
