@@ -1,5 +1,6 @@
 //! What a loop holds of the system: its driver and its wake, of one process.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use conbrio_driver::any::AnyDriver;
@@ -20,14 +21,44 @@ pub(crate) fn forked() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
 }
 
+/// The process in which a loop first ran or watched something, once it did: it serves no other.
+pub(crate) struct Origin(Cell<Option<u32>>);
+
+impl Origin {
+    /// That of a loop that has done nothing yet.
+    pub(super) const fn none() -> Self {
+        Self(Cell::new(None))
+    }
+
+    /// Whether this is another process.
+    #[inline]
+    pub(super) fn is_elsewhere(&self) -> bool {
+        let here = GENERATION.load(Ordering::Relaxed);
+        self.0.get().is_some_and(|generation| generation != here)
+    }
+
+    /// Makes this process the origin if there is none yet; refuses to serve another.
+    ///
+    /// # Errors
+    /// `RuntimeError` in a forked child.
+    #[inline]
+    pub(super) fn check(&self) -> Outcome<()> {
+        if self.is_elsewhere() {
+            let text =
+                "This event loop belongs to the parent process; a forked child makes its own";
+            return Err(PyRuntimeError::new_err(text).into());
+        }
+        self.0.set(Some(GENERATION.load(Ordering::Relaxed)));
+        Ok(())
+    }
+}
+
 /// The driver and the wake of one loop.
 pub(crate) struct Devices {
     /// Asks the system.
     pub(crate) driver: AnyDriver,
     /// Ends a wait from another thread, or for a signal.
     pub(crate) wake: Wake,
-    /// The process that made them.
-    generation: u32,
 }
 
 impl Devices {
@@ -45,28 +76,11 @@ impl Devices {
         driver
             .arm(wake.read_fd(), Token::WAKE, Interest::READ)
             .map_err(|error| failed(&error))?;
-        Ok(Self {
-            driver,
-            wake,
-            generation: GENERATION.load(Ordering::Relaxed),
-        })
+        Ok(Self { driver, wake })
     }
 
     /// The driver's name.
     pub(crate) fn name(&self) -> &'static str {
         self.driver.name()
-    }
-
-    /// Refuses to serve another process than its own.
-    ///
-    /// # Errors
-    /// `RuntimeError` in a forked child.
-    #[inline]
-    pub(crate) fn check_process(&self) -> Outcome<()> {
-        if self.generation == GENERATION.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        let text = "This event loop belongs to the parent process; a forked child makes its own";
-        Err(PyRuntimeError::new_err(text).into())
     }
 }

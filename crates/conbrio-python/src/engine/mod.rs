@@ -26,6 +26,7 @@ use crate::ffi::{
 use crate::report::os_error;
 use crate::runnable::Runnable;
 
+use devices::Origin;
 pub(crate) use devices::{Devices, forked};
 pub(crate) use host::Running;
 
@@ -34,6 +35,8 @@ pub(crate) struct Engine {
     works: Guarded<Works<Runnable>>,
     sources: Guarded<Sources<Runnable>>,
     devices: Guarded<Option<Arc<Devices>>>,
+    /// The process whose devices these are, and whose handles wait.
+    origin: Origin,
     /// The buffer for events, while no wait uses it.
     events: Guarded<Option<Events>>,
     /// What transports owe the network at the end of this turn.
@@ -130,6 +133,7 @@ impl Engine {
             works: Guarded::new(Works::default()),
             sources: Guarded::new(Sources::new()),
             devices: Guarded::new(None),
+            origin: Origin::none(),
             events: Guarded::new(None),
             flushes: Guarded::new(Vec::new()),
             buffer: Guarded::new(None),
@@ -163,6 +167,15 @@ impl Engine {
         } else {
             Ok(())
         }
+    }
+
+    /// Refuses to serve in a process forked from the one that the loop has served.
+    ///
+    /// # Errors
+    /// `RuntimeError`.
+    #[inline]
+    pub(crate) fn check_process(&self) -> Outcome<()> {
+        self.origin.check()
     }
 
     /// In debug mode, refuses calls from another thread than the loop's.
@@ -301,7 +314,9 @@ impl Engine {
             let (gone, interest) = sources.unset(fd, side);
             (gone, interest, token)
         });
+        // What a forked child took from the system would be taken from its parent.
         if gone.is_some()
+            && !self.origin.is_elsewhere()
             && let Some(devices) = self.devices.lend(py, |devices| devices.clone())
         {
             // A descriptor that was closed first is no longer watched by the system: that is not an error.
@@ -336,8 +351,8 @@ impl Engine {
     /// `OSError` when the system gives no descriptors, `RuntimeError` in a forked child.
     pub(crate) fn devices(&self, py: Python<'_>) -> Outcome<Arc<Devices>> {
         self.check_closed()?;
+        self.check_process()?;
         if let Some(devices) = self.devices.lend(py, |devices| devices.clone()) {
-            devices.check_process()?;
             return Ok(devices);
         }
         let made = Arc::new(Devices::new(py, self.driver.as_deref())?);

@@ -91,6 +91,7 @@ impl Visit {
 fn run_forever(py: Python<'_>, this: &Instance<Engine>) -> Outcome<Ref> {
     this.check_closed()?;
     check_running(py, this)?;
+    this.check_process()?;
     shape::look(py, this);
     let visit = Visit::enter(py, this)?;
     // PyO3 counts attachments; one for the whole run lets what it drops meanwhile be dropped at once.
@@ -115,6 +116,7 @@ fn run_forever(py: Python<'_>, this: &Instance<Engine>) -> Outcome<Ref> {
 fn run_until_complete(py: Python<'_>, this: &Instance<Engine>, awaitable: &Object) -> Outcome<Ref> {
     this.check_closed()?;
     check_running(py, this)?;
+    this.check_process()?;
     let is_future =
         crate::ffi::attribute_if_any(py, awaitable, names::asyncio_future_blocking(py))?;
     let is_new = is_future.is_none_or(|blocking| blocking.is_none());
