@@ -41,6 +41,7 @@ strings! {
     call_soon = "call_soon";
     cancel = "cancel";
     cancelled = "cancelled";
+    check_callback = "_check_callback";
     close = "close";
     connection_lost = "connection_lost";
     connection_made = "connection_made";

@@ -2,12 +2,13 @@
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 
 use super::{fallback, shape};
 use crate::engine::Engine;
 use crate::ffi::{
-    Args, Builder, Instance, Object, Outcome, Parameters, Raised, Ref, as_float, float, is_true,
-    object,
+    Args, Builder, Instance, Object, Outcome, Parameters, Raised, Ref, as_float, call_method,
+    float, is_true, object,
 };
 use crate::handle::{self, call_at};
 use crate::task::{self, Making};
@@ -101,10 +102,14 @@ fn check(
     if !any_thread {
         this.check_thread()?;
     }
-    this.object()
-        .bind(py)
-        .call_method1("_check_callback", (callback.bind(py), function))?;
-    Ok(())
+    let function = PyString::new(py, function);
+    call_method(
+        py,
+        this.object(),
+        names::check_callback(py),
+        &[callback, object(&function)],
+    )
+    .map(drop)
 }
 
 fn call_soon(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<Ref> {
@@ -145,7 +150,7 @@ fn call_later(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcom
         return Err(missing("call_later", "callback"));
     };
     let when = this.now(py)? + as_float(py, delay)?;
-    timer(py, this, "call_later", when, callback, rest, context)
+    timer(py, this, when, callback, rest, context)
 }
 
 fn call_at_method(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<Ref> {
@@ -159,23 +164,14 @@ fn call_at_method(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Ou
     let [callback, rest @ ..] = rest else {
         return Err(missing("call_at", "callback"));
     };
-    timer(
-        py,
-        this,
-        "call_at",
-        as_float(py, when)?,
-        callback,
-        rest,
-        context,
-    )
+    let when = as_float(py, when)?;
+    timer(py, this, when, callback, rest, context)
 }
 
-#[expect(clippy::too_many_arguments, reason = "asyncio's own parameters")]
 #[inline]
 fn timer(
     py: Python<'_>,
     this: &Instance<Engine>,
-    function: &str,
     when: f64,
     callback: &Object,
     args: &[&Object],
@@ -183,7 +179,8 @@ fn timer(
 ) -> Outcome<Ref> {
     this.check_closed()?;
     if this.debug.get() {
-        check(py, this, callback, function, false)?;
+        // CPython: call_later leaves the check to call_at.
+        check(py, this, callback, "call_at", false)?;
     }
     Ok(call_at(py, this, when, callback, args, context)?.erase())
 }

@@ -6,7 +6,7 @@
 //! copied as usual.
 
 use std::cell::{Cell, UnsafeCell};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
@@ -25,6 +25,9 @@ struct Fields {
 
 /// Byte offset of the current context in the thread state; 0 until it is proved.
 static CURRENT: AtomicUsize = AtomicUsize::new(0);
+
+/// The class of the mappings that contexts begin with; null until it is proved.
+static MAPPING: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(std::ptr::null_mut());
 
 /// How many words of a thread state are searched for it: fewer than the smallest has.
 const WORDS: usize = 40;
@@ -79,11 +82,6 @@ unsafe fn fields(context: &Object) -> &Fields {
     }
 }
 
-#[inline]
-fn is_context(object: &Object) -> bool {
-    object.class() == &raw mut ffi::PyContext_Type
-}
-
 /// Finds the current context in the thread state and compares the layout of a live context.
 ///
 /// # Errors
@@ -101,6 +99,11 @@ pub(crate) fn prove(py: Python<'_>) -> PyResult<()> {
         let laid_out = fields.previous.get() == outer.as_ptr()
             && fields.entered.get() == 1
             && !fields.variables.is_empty();
+        let mapping = fields.variables.share().filter(|_| laid_out);
+        MAPPING.store(
+            mapping.map_or(std::ptr::null_mut(), |mapping| mapping.class()),
+            Ordering::Relaxed,
+        );
         let words = std::slice::from_raw_parts(
             ffi::PyThreadState_Get()
                 .cast::<*mut ffi::PyObject>()
@@ -158,13 +161,13 @@ pub(crate) fn capture(py: Python<'_>) -> Outcome<Ref> {
     variables.map_or_else(|| copy_current(py), Ok)
 }
 
-/// A context object of what `capture` returned.
+/// A context object of what `capture` returned; anything else is returned as it is, and cannot be entered.
 ///
 /// # Errors
 /// `MemoryError`.
 #[inline]
 pub(crate) fn made_of(_py: Python<'_>, captured: &Object) -> Outcome<Ref> {
-    if CURRENT.load(Ordering::Relaxed) == 0 || is_context(captured) {
+    if captured.class() != MAPPING.load(Ordering::Relaxed) {
         return Ok(captured.share());
     }
     let context = match IN_STOCK.take() {
