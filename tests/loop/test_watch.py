@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import socket
 import weakref
 
 import pytest
@@ -422,3 +423,15 @@ def test_no_descriptor_starves(loop):
         near.close()
         far.close()
     assert len(heard) == 2000
+
+
+def test_a_socket_closed_first_is_still_known(loop):
+    a, b = socket.socketpair()
+    with b:
+        loop.add_reader(a, print)
+        loop.add_writer(a, print)
+        a.close()
+        assert loop.remove_reader(a) is True
+        assert loop.remove_writer(a) is True
+        with pytest.raises(ValueError, match="Invalid file descriptor: -1"):
+            loop.remove_reader(a)

@@ -124,17 +124,36 @@ fn add(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>, side: Side) -> O
     // CPython: takes a context from 3.15 on.
     let context = args.keyword(names::context(py));
     let handle = handle::new(py, this, callback, rest, context)?;
-    let fd = descriptor(py, fd)?;
+    let (file, fd) = (*fd, watched_descriptor(py, this, fd)?);
     let old = this.watch(py, fd, side, handle::runnable(&handle))?;
+    if !file.bind(py).is_instance_of::<PyInt>() {
+        this.remember_file(py, fd, file);
+    }
     cancel(py, old)?;
     Ok(handle.erase())
+}
+
+/// The number of a descriptor; of an object that is watched and was closed since, the number it had.
+///
+/// # Errors
+/// As `descriptor`.
+fn watched_descriptor(py: Python<'_>, this: &Instance<Engine>, file: &Object) -> Outcome<RawFd> {
+    descriptor(py, file).or_else(|raised| match this.number_of_file(py, file) {
+        Some(fd) => {
+            drop(raised.take());
+            Ok(fd)
+        }
+        None => Err(raised),
+    })
 }
 
 fn remove(py: Python<'_>, this: &Instance<Engine>, fd: &Object, side: Side) -> Outcome<Ref> {
     if this.closed.get() {
         return Ok(Ref::boolean(false));
     }
-    let gone = this.unwatch(py, descriptor(py, fd)?, side);
+    let fd = watched_descriptor(py, this, fd)?;
+    let gone = this.unwatch(py, fd, side);
+    this.forget_file(py, fd);
     cancel(py, gone).map(Ref::boolean)
 }
 

@@ -7,6 +7,7 @@ mod host;
 mod signals;
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
@@ -34,6 +35,8 @@ pub(crate) use host::Running;
 pub(crate) struct Engine {
     works: Guarded<Works<Runnable>>,
     sources: Guarded<Sources<Runnable>>,
+    /// The objects by which descriptors are watched: one that is closed meanwhile is still known by itself.
+    files: Guarded<HashMap<RawFd, Ref>>,
     devices: Guarded<Option<Arc<Devices>>>,
     /// The process whose devices these are, and whose handles wait.
     origin: Origin,
@@ -104,6 +107,7 @@ impl Class for Engine {
                 .iter()
                 .for_each(|(_, _, runnable)| visit.reference(runnable.reference()));
         });
+        self.files.inspect(|files| files.values().for_each(|file| visit.reference(file)));
         self.flushes.inspect(|flushes| {
             for runnable in flushes {
                 visit.reference(runnable.reference());
@@ -116,6 +120,7 @@ impl Class for Engine {
         self.current_handle.clear();
         drop(self.works.take());
         drop(self.sources.take());
+        drop(self.files.take());
         drop(self.flushes.take());
     }
 }
@@ -132,6 +137,7 @@ impl Engine {
         Self {
             works: Guarded::new(Works::default()),
             sources: Guarded::new(Sources::new()),
+            files: Guarded::new(HashMap::new()),
             devices: Guarded::new(None),
             origin: Origin::none(),
             events: Guarded::new(None),
@@ -331,6 +337,30 @@ impl Engine {
         gone
     }
 
+    /// Remembers the object by which `fd` is watched.
+    pub(crate) fn remember_file(&self, py: Python<'_>, fd: RawFd, file: &Object) {
+        let file = file.share();
+        let old = self.files.lend(py, |files| files.insert(fd, file));
+        drop(old);
+    }
+
+    /// Forgets it, once nobody hears the descriptor.
+    pub(crate) fn forget_file(&self, py: Python<'_>, fd: RawFd) {
+        if self.sources.lend(py, |sources| sources.interest(fd) != Interest::EMPTY) {
+            return;
+        }
+        let gone = self.files.lend(py, |files| files.remove(&fd));
+        drop(gone);
+    }
+
+    /// The descriptor that is watched by this very object.
+    pub(crate) fn number_of_file(&self, py: Python<'_>, file: &Object) -> Option<RawFd> {
+        self.files.lend(py, |files| {
+            let (fd, _) = files.iter().find(|(_, known)| known.is(file))?;
+            Some(*fd)
+        })
+    }
+
     /// Who hears `side` of `fd`.
     pub(crate) fn watcher(&self, py: Python<'_>, fd: RawFd, side: Side) -> Option<Runnable> {
         self.sources
@@ -377,8 +407,9 @@ impl Engine {
         let works = self.works.take();
         let sources = self.sources.take();
         let flushes = self.flushes.take();
+        let files = self.files.take();
         let devices = self.devices.lend(py, Option::take);
-        drop((works, sources, flushes));
+        drop((works, sources, flushes, files));
         drop(devices);
         drop(self.buffer.lend(py, Option::take));
     }
