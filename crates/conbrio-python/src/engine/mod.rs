@@ -107,7 +107,8 @@ impl Class for Engine {
                 .iter()
                 .for_each(|(_, _, runnable)| visit.reference(runnable.reference()));
         });
-        self.files.inspect(|files| files.values().for_each(|file| visit.reference(file)));
+        self.files
+            .inspect(|files| files.values().for_each(|file| visit.reference(file)));
         self.flushes.inspect(|flushes| {
             for runnable in flushes {
                 visit.reference(runnable.reference());
@@ -346,7 +347,10 @@ impl Engine {
 
     /// Forgets it, once nobody hears the descriptor.
     pub(crate) fn forget_file(&self, py: Python<'_>, fd: RawFd) {
-        if self.sources.lend(py, |sources| sources.interest(fd) != Interest::EMPTY) {
+        if self
+            .sources
+            .lend(py, |sources| sources.interest(fd) != Interest::EMPTY)
+        {
             return;
         }
         let gone = self.files.lend(py, |files| files.remove(&fd));

@@ -169,6 +169,7 @@ fn call_at_method(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Ou
 }
 
 #[inline]
+#[expect(clippy::too_many_arguments, reason = "asyncio's own parameters")]
 fn timer(
     py: Python<'_>,
     this: &Instance<Engine>,

@@ -90,10 +90,8 @@ mod unwound {
 
     impl Drop for Stay {
         fn drop(&mut self) {
-            if !std::thread::panicking() {
-                loop {
-                    std::thread::park();
-                }
+            while !std::thread::panicking() {
+                std::thread::park();
             }
         }
     }
