@@ -93,6 +93,7 @@ strings! {
     result = "result";
     resume_writing = "resume_writing";
     run = "_run";
+    run_in_context = "run";
     throw = "throw";
     task_class_name = "Task";
     time = "time";

@@ -82,6 +82,12 @@ unsafe fn fields(context: &Object) -> &Fields {
     }
 }
 
+/// Whether `object` is a context.
+#[inline]
+pub(crate) fn is_context(object: &Object) -> bool {
+    object.class() == &raw mut ffi::PyContext_Type
+}
+
 /// Finds the current context in the thread state and compares the layout of a live context.
 ///
 /// # Errors

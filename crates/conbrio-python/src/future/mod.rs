@@ -82,13 +82,18 @@ pub(crate) fn create(py: Python<'_>, engine: &Instance<Engine>) -> Outcome<Own<F
 /// Initialises `fields` as `Future(loop=event_loop)` does; `None` stands for the current loop.
 ///
 /// # Errors
-/// `RuntimeError` when there is no current loop.
+/// `RuntimeError` when there is no current loop, and from 3.15 on when it has been initialised before.
 pub(crate) fn initialise(
     py: Python<'_>,
     fields: &FutureFields,
     event_loop: Option<&Object>,
     is_task: bool,
 ) -> Outcome<()> {
+    if cfg!(Py_3_15) && !fields.event_loop.is_empty() {
+        let class = if is_task { "Task" } else { "Future" };
+        let text = format!("conbrio.{class} object is already initialized");
+        return Err(PyRuntimeError::new_err(text).into());
+    }
     let event_loop = match event_loop {
         Some(given) if !given.is_none() => given.share(),
         _ => call(py, names::get_event_loop(py)?, &[])?,

@@ -11,7 +11,7 @@ use crate::engine::{self, Engine};
 use crate::ffi::layout::HandleFields;
 use crate::ffi::{
     Builder, Class, ClassState, Instance, Object, Outcome, Own, Raised, Ref, Thunk, Visit, call,
-    call_tuple, context, is_empty, object,
+    call_method, call_tuple, context, is_empty, object,
 };
 use crate::report::report_raised;
 use crate::runnable::Runnable;
@@ -189,7 +189,7 @@ pub(crate) fn run(py: Python<'_>, handle: &Object, fields: &HandleFields) -> Out
     let args = fields.args.share();
     let context = context::made_of(py, &captured)?;
     if let Err(raised) = context::enter(py, &context) {
-        return failed(py, handle, fields, raised);
+        return run_elsewhere(py, handle, fields, &context, raised);
     }
     let answer = match &args {
         Some(args) => call_tuple(py, &callback, args),
@@ -200,6 +200,30 @@ pub(crate) fn run(py: Python<'_>, handle: &Object, fields: &HandleFields) -> Out
         keep_or_give_back(handle, fields, context);
     }
     match answer {
+        Ok(_) => Ok(()),
+        Err(raised) => failed(py, handle, fields, raised),
+    }
+}
+
+/// What cannot be entered may still have a `run` of its own, which is all that asyncio asks of a context.
+#[cold]
+fn run_elsewhere(
+    py: Python<'_>,
+    handle: &Object,
+    fields: &HandleFields,
+    context: &Object,
+    raised: Raised,
+) -> Outcome<()> {
+    if context::is_context(context) {
+        return failed(py, handle, fields, raised);
+    }
+    drop(raised.take());
+    let callback = fields.callback.share_or_none();
+    let args = arguments(py, fields);
+    let all: Vec<&Object> = std::iter::once(&*callback)
+        .chain(crate::ffi::tuple_items(&args).iter().copied())
+        .collect();
+    match call_method(py, context, names::run_in_context(py), &all) {
         Ok(_) => Ok(()),
         Err(raised) => failed(py, handle, fields, raised),
     }

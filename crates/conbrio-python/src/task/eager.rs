@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 
 use super::{Task, registry, step};
 use crate::engine::Engine;
-use crate::ffi::{Instance, Object, Outcome, Ref, call, context, is_true, raise};
+use crate::ffi::{Instance, Object, Outcome, Raised, Ref, call, context, is_true, raise};
 use crate::names;
 
 /// Runs the first step now, in the task's context, as the current task; schedules nothing if the coroutine ends in it.
@@ -15,20 +15,25 @@ pub(super) fn start(py: Python<'_>, task: &Instance<Task>) -> Outcome<()> {
     let event_loop = task.future.0.event_loop.share_or_none();
     registry::remember(py, task);
     let former = swap(py, &event_loop, Some(task.object()))?;
-    let stepped = in_context(py, task);
+    let stepped = in_context(py, task).map_err(Raised::take);
     let restored = swap(py, &event_loop, former.as_deref());
     if !task.future().is_pending() {
         registry::forget(task);
         task.own.coroutine.clear();
     }
-    stepped?;
+    if stepped.is_err() && task.future().is_pending() {
+        // The step was never made: whoever asked for the task hears of that now, and need not again when it dies.
+        registry::forget(task);
+        task.set_logs_destroy(false);
+    }
+    stepped.map_err(raise)?;
     restored.map(drop)
 }
 
 fn in_context(py: Python<'_>, task: &Instance<Task>) -> Outcome<()> {
     let context = task.own.context.share_or_none();
     context::enter(py, &context)?;
-    let stepped = step::step(py, task, None).map_err(crate::ffi::Raised::take);
+    let stepped = step::step(py, task, None).map_err(Raised::take);
     context::leave(py, &context);
     stepped.map_err(raise)
 }

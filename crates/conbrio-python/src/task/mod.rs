@@ -16,8 +16,8 @@ use pyo3::prelude::*;
 use crate::engine::{self, Engine};
 use crate::ffi::layout::{self, FutureFields, TaskFields};
 use crate::ffi::{
-    Class, ClassState, Instance, Object, Outcome, Own, Ref, Visit, call, call_keyword, call_method,
-    context, is_true, object, one_deeper,
+    Class, ClassState, Instance, Object, Outcome, Own, Raised, Ref, Visit, call, call_keyword,
+    call_method, context, is_true, object, one_deeper,
 };
 use crate::future::{self, Future};
 use crate::{names, report};
@@ -139,7 +139,12 @@ pub(crate) fn create(
 #[inline]
 fn fields(py: Python<'_>, making: &Making<'_>) -> Outcome<TaskFields> {
     let context = match making.context {
-        Some(given) if !given.is_none() => given.share(),
+        Some(given) if !given.is_none() => {
+            if cfg!(Py_3_15) && !context::is_context(given) {
+                return Err(not_a_context(py, given));
+            }
+            given.share()
+        }
         _ => context::copy_current(py)?,
     };
     let fields = TaskFields::empty();
@@ -147,6 +152,13 @@ fn fields(py: Python<'_>, making: &Making<'_>) -> Outcome<TaskFields> {
     drop(fields.context.replace(Some(context)));
     drop(fields.name.replace(Some(name(py, making.name)?)));
     Ok(fields)
+}
+
+#[cold]
+fn not_a_context(py: Python<'_>, given: &Object) -> Raised {
+    let class = given.bind(py).get_type().name();
+    let class = class.map(|name| name.to_string()).unwrap_or_default();
+    PyTypeError::new_err(format!("a contextvars.Context was expected, got {class}")).into()
 }
 
 /// A name as text, or the number of a task without one, made a name when somebody asks.
