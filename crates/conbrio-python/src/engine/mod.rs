@@ -31,6 +31,9 @@ use devices::Origin;
 pub(crate) use devices::{Devices, forked};
 pub(crate) use host::Running;
 
+/// How many flushes make a crowd.
+const CROWD: usize = 128;
+
 /// One loop: what it has to do and what it watches.
 pub(crate) struct Engine {
     works: Guarded<Works<Runnable>>,
@@ -256,6 +259,12 @@ impl Engine {
     pub(crate) fn flush_later(&self, py: Python<'_>, runnable: Runnable) {
         self.flushes.lend(py, |flushes| flushes.push(runnable));
         self.works.lend(py, |works| works.flush = true);
+    }
+
+    /// Whether very many have something to flush at the end of this turn.
+    #[inline]
+    pub(crate) fn is_crowded(&self, py: Python<'_>) -> bool {
+        self.flushes.lend(py, |flushes| flushes.len() > CROWD)
     }
 
     /// Lends the buffer that reads share.
