@@ -45,7 +45,7 @@ pub(super) fn heard(py: Python<'_>, this: Own<StreamTransport>) -> Outcome<()> {
 
 /// When very many connections are heard in one turn, sends what the protocol has just written while it is at hand: at
 /// the end of the turn the processor would have to fetch it again.
-/// Bench: tcp_proto_1k_c1000.
+/// Bench: `tcp_proto_1k_c1000`.
 #[inline]
 fn flush_in_a_crowd(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<()> {
     if this.life.flush_due.get() && this.engine().is_some_and(|engine| engine.is_crowded(py)) {
