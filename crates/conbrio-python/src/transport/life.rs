@@ -129,6 +129,7 @@ pub(super) fn connection_lost(
 fn close_socket(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<()> {
     this.life.open.set(false);
     drop(this.own.replace(None));
+    this.touch(py);
     match this.sock.share() {
         Some(sock) => call_method(py, &sock, names::close(py), &[]).map(drop),
         None => Ok(()),
@@ -247,6 +248,15 @@ fn warn_unclosed(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<()
 }
 
 impl Instance<StreamTransport> {
+    /// Asks for a poll in the next turn, as something is done to the socket.
+    #[inline]
+    pub(super) fn touch(&self, py: Python<'_>) {
+        if let Some(engine) = self.engine() {
+            // Order: a peer in this loop hears of it in the next turn.
+            engine.touch(py);
+        }
+    }
+
     /// Makes the current context the one that the protocol is called in, unless one was given.
     pub(super) fn follow_context(&self, py: Python<'_>) -> Outcome<()> {
         if !self.life.context_given.get() {

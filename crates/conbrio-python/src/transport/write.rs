@@ -122,6 +122,7 @@ pub(super) fn write_eof(py: Python<'_>, this: &Instance<StreamTransport>) -> Out
     this.life.eof.set(true);
     this.settle(py)?;
     if this.owed(py) == 0 && this.life.open.get() {
+        this.touch(py);
         socket::shutdown_write(this.fd.get()).map_err(|error| os_error(py, &error))?;
     }
     Ok(Ref::none())
@@ -218,9 +219,7 @@ fn flush(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<()> {
 
 fn send(py: Python<'_>, this: &Instance<StreamTransport>) -> io::Result<Flush> {
     let fd = this.fd.get();
-    if let Some(engine) = this.engine() {
-        engine.touch(py);
-    }
+    this.touch(py);
     this.outbox.lend(py, |outbox| {
         outbox.flush(|slices| match slices {
             [only] => socket::send(fd, only),
