@@ -285,3 +285,12 @@ def test_timeouts_come_due(run):
         return len(done), len(pending)
 
     assert run(main()) == (0, 1)
+
+
+def test_a_moment_is_given_back_as_it_was_given(loop):
+    whole = int(loop.time()) + 100
+    timer = loop.call_at(whole, print)
+    assert timer.when() == whole
+    assert isinstance(timer.when(), int)
+    assert isinstance(loop.call_later(1, print).when(), float)
+    timer.cancel()

@@ -8,7 +8,7 @@ use super::{fallback, shape};
 use crate::engine::Engine;
 use crate::ffi::{
     Args, Builder, Instance, Object, Outcome, Parameters, Raised, Ref, as_float, call_method,
-    float, is_true, object,
+    float, is_float, is_true, object,
 };
 use crate::handle::{self, call_at};
 use crate::task::{self, Making};
@@ -164,8 +164,13 @@ fn call_at_method(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Ou
     let [callback, rest @ ..] = rest else {
         return Err(missing("call_at", "callback"));
     };
-    let when = as_float(py, when)?;
-    timer(py, this, when, callback, rest, context)
+    let handle = timer(py, this, as_float(py, when)?, callback, rest, context)?;
+    if !is_float(when)
+        && let Some(handle) = Instance::<handle::TimerHandle>::of(&handle)
+    {
+        handle.given_as(when);
+    }
+    Ok(handle)
 }
 
 #[inline]

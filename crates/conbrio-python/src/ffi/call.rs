@@ -212,6 +212,13 @@ pub(crate) fn float(_py: Python<'_>, value: f64) -> Outcome<Ref> {
     unsafe { Ref::returned(ffi::PyFloat_FromDouble(value)) }
 }
 
+/// Whether `object` is exactly a float.
+#[inline]
+pub(crate) fn is_float(object: &Object) -> bool {
+    // SAFETY: a live object.
+    unsafe { ffi::PyFloat_CheckExact(object.as_ptr()) != 0 }
+}
+
 /// The number that `object` is, as `float()` would take it.
 ///
 /// # Errors

@@ -30,8 +30,8 @@ pub(crate) use builtin::Builtin;
 pub(crate) use bytes::{Bytes, bytes, filled_bytes};
 pub(crate) use call::{
     as_float, attribute, attribute_if_any, call, call_keyword, call_method, call_tuple,
-    check_signals, float, is_callable, is_coroutine, is_empty, is_exception, is_instance, is_true,
-    one_deeper, thread_ident, tuple, weak_reference, write_unraisable,
+    check_signals, float, is_callable, is_coroutine, is_empty, is_exception, is_float, is_instance,
+    is_true, one_deeper, thread_ident, tuple, weak_reference, write_unraisable,
 };
 pub(crate) use class::Builder;
 pub(crate) use current::{CurrentTask, TaskList, find as find_current};

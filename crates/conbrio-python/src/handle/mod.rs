@@ -19,7 +19,7 @@ use crate::{names, report};
 
 #[cfg(Py_3_14)]
 pub(crate) use threadsafe::{call_soon_threadsafe, threadsafe_class};
-pub(crate) use timer::{call_at, timer_class};
+pub(crate) use timer::{TimerHandle, call_at, timer_class};
 
 /// A callback wrapper object, `asyncio.Handle`.
 #[repr(transparent)]

@@ -27,6 +27,7 @@ impl Class for TimerHandle {
 
     fn traverse(&self, visit: &mut Visit<'_>) {
         self.0.handle.traverse(visit);
+        visit.slot(&self.0.when_object);
     }
 
     fn clear(&self) {
@@ -59,6 +60,21 @@ pub(crate) fn call_at(
     let key = engine.push_timer(py, when, runnable);
     handle.0.key.set(key.to_bits().wrapping_add(1));
     Ok(handle)
+}
+
+/// The moment, as it was given.
+fn when(py: Python<'_>, this: &Instance<TimerHandle>) -> Outcome<Ref> {
+    this.0
+        .when_object
+        .share()
+        .map_or_else(|| float(py, this.0.when.get()), Ok)
+}
+
+impl Instance<TimerHandle> {
+    /// Remembers the moment as it was given: a program that gave a whole number gets it back.
+    pub(crate) fn given_as(&self, when: &Object) {
+        self.0.when_object.set(when.share());
+    }
 }
 
 /// Takes the timer out of the loop and lets go of the callback.
@@ -105,7 +121,7 @@ fn verbs(builder: Builder<TimerHandle>) -> Builder<TimerHandle> {
         .plain(
             c"when",
             c"when($self)\n--\n\nThe moment, in seconds of the loop's clock.",
-            |py, this| float(py, this.0.when.get()),
+            |py, this| when(py, this),
         )
         .plain(
             c"_run",
@@ -123,7 +139,7 @@ fn fields_shown(builder: Builder<TimerHandle>) -> Builder<TimerHandle> {
         .getter(
             c"_when",
             c"The moment, in seconds of the loop's clock.",
-            |py, this| float(py, this.0.when.get()),
+            |py, this| when(py, this),
         )
         .getter(
             c"_scheduled",

@@ -37,7 +37,8 @@ pub(crate) struct TimerFields {
     /// What every handle keeps.
     pub(crate) handle: HandleFields,
     scheduled: Slot,
-    when_object: Slot,
+    /// The moment as it was given, where that was no float.
+    pub(crate) when_object: Slot,
     /// When it is due, in seconds of the loop's clock.
     pub(crate) when: Cell<f64>,
     /// Its key among the loop's timers; 0 when it is not there.
