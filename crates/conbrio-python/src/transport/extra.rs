@@ -152,6 +152,14 @@ impl<T> FilterMut<T> for Option<T> {
     }
 }
 
+/// The dictionary behind `get_extra_info`, made now if nobody has asked before.
+pub(super) fn dictionary(py: Python<'_>, this: &Instance<StreamTransport>) -> Ref {
+    if this.fields.extra.is_empty() {
+        this.fields.extra.set(PyDict::new(py).into_any().into());
+    }
+    this.fields.extra.share_or_none()
+}
+
 /// `get_extra_info(name, default)`.
 pub(super) fn get(
     py: Python<'_>,
@@ -159,7 +167,7 @@ pub(super) fn get(
     name: &Object,
     default: Option<&Object>,
 ) -> Outcome<Ref> {
-    let extra = this.fields.extra.share_or_none();
+    let extra = dictionary(py, this);
     let extra = extra.bind(py);
     let name = name.bind(py);
     if let Ok(known) = extra.cast::<PyDict>() {

@@ -118,10 +118,10 @@ fn begin(
     let Some(engine) = Instance::<Engine>::of(made.event_loop) else {
         return Err(PyTypeError::new_err("StreamTransport() needs a loop of conbrio's").into());
     };
-    let extra = made
-        .extra
-        .map_or_else(|| PyDict::new(py).into_any().into(), Object::share);
-    this.fields.extra.set(extra);
+    // The dictionary is made when somebody asks: an idle connection needs none.
+    if let Some(extra) = made.extra.filter(|extra| !extra.is_none()) {
+        this.fields.extra.set(extra.share());
+    }
     this.fields.event_loop.set(made.event_loop.share());
     if let Some(context) = made.context {
         this.context.set(context.share());
@@ -199,7 +199,7 @@ fn enter(
 /// Asks the Python socket for addresses that we cannot write.
 #[cold]
 fn ask_python(py: Python<'_>, this: &Instance<StreamTransport>, sock: &Object) -> Outcome<()> {
-    let extra = this.fields.extra.share_or_none();
+    let extra = super::extra::dictionary(py, this);
     for (name, method) in [
         (names::sockname(py), "getsockname"),
         (names::peername(py), "getpeername"),
