@@ -159,7 +159,7 @@ def test_a_server_closed_while_it_rests_stays_closed(run, few_descriptors, monke
 
 @pytest.mark.beyond_asyncio("it leaves half a loop behind")
 def test_a_new_loop_without_descriptors_says_so(loop_factory, few_descriptors, no_leaks):
-    few_descriptors(1)
+    few_descriptors(8)
     taken = fill()
     loop = None
     try:
