@@ -8,6 +8,9 @@ use pyo3::ffi;
 
 use super::object::Object;
 
+/// From 3.14 on CPython puts deaths off by itself, for every object that the collector knows.
+const BY_CPYTHON: bool = cfg!(Py_3_14);
+
 /// How many deaths may be under way, one within the other.
 const DEEPEST: usize = 50;
 
@@ -47,6 +50,9 @@ pub(super) unsafe fn begin(
     object: *mut ffi::PyObject,
     destructor: unsafe extern "C" fn(*mut ffi::PyObject),
 ) -> bool {
+    if BY_CPYTHON {
+        return true;
+    }
     let begun = DEATHS.lend(|deaths| {
         let begun = deaths.depth < DEEPEST;
         deaths.depth += usize::from(begun);
@@ -72,6 +78,9 @@ unsafe fn put_off(
 /// Ends a death that `begin` has begun; the last one sees to those that wait.
 #[inline]
 pub(super) fn end() {
+    if BY_CPYTHON {
+        return;
+    }
     let last = DEATHS.lend(|deaths| {
         let last = deaths.depth == 1 && !deaths.waiting.is_empty();
         deaths.depth -= usize::from(!last);
