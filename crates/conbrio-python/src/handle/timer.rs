@@ -121,7 +121,7 @@ fn verbs(builder: Builder<TimerHandle>) -> Builder<TimerHandle> {
         .plain(
             c"when",
             c"when($self)\n--\n\nThe moment, in seconds of the loop's clock.",
-            |py, this| when(py, this),
+            when,
         )
         .plain(
             c"_run",
@@ -139,7 +139,7 @@ fn fields_shown(builder: Builder<TimerHandle>) -> Builder<TimerHandle> {
         .getter(
             c"_when",
             c"The moment, in seconds of the loop's clock.",
-            |py, this| when(py, this),
+            when,
         )
         .getter(
             c"_scheduled",
