@@ -13,7 +13,8 @@ use pyo3::prelude::*;
 
 use super::{Devices, Engine};
 use crate::ffi::{
-    Instance, Object, Outcome, Raised, as_float, call, call_method, check_signals, object,
+    Instance, Object, Outcome, Raised, as_float, call, call_method, check_signals, object, raise,
+    take_raised,
 };
 use crate::names;
 use crate::report::os_error;
@@ -71,10 +72,15 @@ impl Host for Running<'_, '_> {
     }
 
     fn flush(&self) -> Outcome<()> {
+        // What ends the run stands aside while others send what they owe; they do so whatever one of them raises.
+        let mut failure = take_raised(self.py);
         for runnable in self.engine.flushes.take() {
-            runnable.run(self.py)?;
+            if let Err(raised) = runnable.run(self.py) {
+                let raised = raised.take();
+                failure.get_or_insert(raised);
+            }
         }
-        Ok(())
+        failure.map_or(Ok(()), |exception| Err(raise(exception)))
     }
 }
 
@@ -128,11 +134,12 @@ impl Running<'_, '_> {
         drop(self.engine.current_handle.replace(Some(object.share())));
         let answer = runnable.run(self.py);
         self.engine.current_handle.clear();
+        answer?;
         let taken = self.now()? - begin;
-        if answer.is_ok() && taken >= self.engine.slow_callback.get() {
+        if taken >= self.engine.slow_callback.get() {
             report_slow(self.py, &object, taken)?;
         }
-        answer
+        Ok(())
     }
 
     /// Pushes who hears the events on the ready queue.
@@ -159,16 +166,21 @@ impl Running<'_, '_> {
     fn hear_wake(&self, devices: &Devices) -> Outcome<()> {
         let mut signals = Vec::new();
         devices.wake.drain(&mut |byte| signals.push(byte));
+        let mut failure = None;
         for signal in signals.into_iter().filter(|byte| *byte != 0) {
             let Ok(number) = i32::from(signal).into_pyobject(self.py);
-            call_method(
+            let heard = call_method(
                 self.py,
                 self.engine.object(),
                 names::handle_signal(self.py),
                 &[object(&number)],
-            )?;
+            );
+            if let Err(raised) = heard {
+                let raised = raised.take();
+                failure.get_or_insert(raised);
+            }
         }
-        Ok(())
+        failure.map_or(Ok(()), |exception| Err(raise(exception)))
     }
 }
 

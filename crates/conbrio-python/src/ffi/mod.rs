@@ -37,7 +37,9 @@ pub(crate) use class::Builder;
 pub(crate) use current::{CurrentTask, TaskList, find as find_current};
 pub(crate) use guarded::Guarded;
 pub(crate) use instance::{BeginsWith, Class, ClassState, Instance, Own, begins_with, class_of};
-pub(crate) use object::{Object, Outcome, Raised, Ref, Slot, object, raise, raise_in_context};
+pub(crate) use object::{
+    Object, Outcome, Raised, Ref, Slot, object, raise, raise_in_context, take_raised,
+};
 pub(crate) use send::{Resumed, Step, resume, returned_value, stopped_with};
 pub(crate) use thunk::Thunk;
 pub(crate) use visit::Visit;

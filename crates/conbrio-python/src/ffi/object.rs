@@ -33,6 +33,13 @@ impl Raised {
     }
 }
 
+/// Takes the exception out of the interpreter, if one is set.
+pub(crate) fn take_raised(_py: Python<'_>) -> Option<Ref> {
+    // SAFETY: attached.
+    let is_set = unsafe { !ffi::PyErr_Occurred().is_null() };
+    is_set.then(|| Raised::already().take())
+}
+
 impl From<PyErr> for Raised {
     fn from(error: PyErr) -> Self {
         // SAFETY: a `PyErr` is made and handled by attached threads only.
