@@ -55,7 +55,7 @@ def test_what_has_none_is_complained_of(loop, complaints, way, context):
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="3.11 knows no eager tasks")
 def test_an_eager_task_in_an_entered_context_leaves_the_loop_usable(run, Task):
-    if Task.__module__ == "_asyncio" and sys.version_info < (3, 14):
+    if Task.__module__ == "_asyncio":
         pytest.skip("asyncio's own task leaves the loop stuck")
 
     async def main():
