@@ -11,10 +11,13 @@ from ._fallback import Future, Task
 from ._install import install, uninstall
 from ._loop import Loop, new_event_loop
 from ._runner import Runner, run
+from ._sync import Event, Lock, sleep
 
 __all__ = [
+    "Event",
     "Future",
     "Handle",
+    "Lock",
     "Loop",
     "Runner",
     "Task",
@@ -24,12 +27,14 @@ __all__ = [
     "install",
     "new_event_loop",
     "run",
+    "sleep",
     "uninstall",
 ]
 
 if sys.version_info < (3, 16):
     from ._install import EventLoopPolicy as EventLoopPolicy
 
-    __all__.insert(0, "EventLoopPolicy")
+    __all__ += ["EventLoopPolicy"]
+    __all__.sort()
 
 del sys

@@ -21,19 +21,21 @@ from ._conbrio import __version__
 from ._install import install
 
 USAGE = """\
-usage: python -m conbrio [--debug] program.py [argument ...]
-       python -m conbrio [--debug] -m module [argument ...]
-       python -m conbrio [--debug] -c code [argument ...]
+usage: python -m conbrio [option ...] program.py [argument ...]
+       python -m conbrio [option ...] -m module [argument ...]
+       python -m conbrio [option ...] -c code [argument ...]
 """
 HELP = (
     USAGE
     + """
-Runs a Python program with conbrio as asyncio's event loop. What follows the program is its own.
+Runs a Python program with conbrio as asyncio's event loop and primitives. What follows the
+program is its own.
 
   program.py   a file, a folder or archive with a __main__.py, or - for standard input
   -m module    a module or package, as `python -m module` runs it
   -c code      the code itself
   --debug      asyncio's debug mode (sets PYTHONASYNCIODEBUG=1)
+  --loop-only  leave asyncio's names alone: the loop is ours, the primitives are asyncio's
   --version    say which conbrio this is
   -h, --help   say this
 """
@@ -58,11 +60,13 @@ def main(argv: list[str]) -> None:
         SystemExit: The program ended so, or the arguments name none (status 2).
     """
     rest = list(argv)
+    options = set()
     while rest and rest[0].startswith("-") and rest[0] != "-" and rest[0][:2] not in {"-c", "-m"}:
+        options.add(rest[0])
         obey(rest.pop(0))
     if not rest:
         refuse("no program given")
-    install()
+    install(primitives="--loop-only" not in options)
     first = rest.pop(0)
     if first[:2] in {"-c", "-m"} and first != "-":
         word = first[2:] or (rest.pop(0) if rest else None)
@@ -82,9 +86,10 @@ def obey(option: str) -> None:
     if option == "--version":
         sys.stdout.write(f"conbrio {__version__}\n")
         sys.exit(0)
-    if option != "--debug":
+    if option == "--debug":
+        os.environ["PYTHONASYNCIODEBUG"] = "1"
+    elif option != "--loop-only":
         refuse(f"unknown option {option}")
-    os.environ["PYTHONASYNCIODEBUG"] = "1"
 
 
 def refuse(why: str) -> NoReturn:

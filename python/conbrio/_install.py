@@ -1,7 +1,8 @@
 """Makes asyncio use our loop where a program does not say which, and stops it from doing so.
 
-Up to 3.15 that is asyncio's policy; from 3.16, which has no policies, it is the function that
-makes loops. Nothing here happens at import.
+With it come the native primitives, in the places of asyncio's names. As to the loop: up to 3.15
+that is asyncio's policy; from 3.16, which has no policies, it is the function that makes loops.
+Nothing here happens at import.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import sys
 from asyncio import events, unix_events
 from typing import Any
 
+from . import _swaps
 from ._loop import Loop, new_event_loop
 
 # ruff: noqa: SLF001 - policies have private doors only, from 3.14 on
@@ -74,16 +76,27 @@ class _Swap:
 
 
 _swap = _Swap()
+_holding = False
 
 
-def install() -> None:
-    """Make asyncio use our loop wherever a program does not name another.
+def install(*, primitives: bool = True) -> None:
+    """Make asyncio use our loop wherever a program does not name another, and our primitives.
 
     ``asyncio.run``, ``asyncio.Runner`` and ``asyncio.new_event_loop`` give a ``conbrio.Loop``
     afterwards; loops that exist stay what they are. A second call changes nothing. As
     ``asyncio.set_event_loop_policy`` while there are policies. Call it before threads start.
+
+    ``build_info()["swapped"]`` lists the names that are replaced then, ``asyncio.Queue`` and so on;
+    what a program has imported by name before stays asyncio's own, which works on any loop.
+
+    Args:
+        primitives: False leaves asyncio's names alone.
     """
+    global _holding  # noqa: PLW0603 - the process has one set of names
     _swap.put()
+    if primitives and not _holding:
+        _holding = True
+        _swaps.hold()
 
 
 def uninstall() -> None:
@@ -92,4 +105,8 @@ def uninstall() -> None:
     Changes nothing where nothing is installed, nor where somebody has put a policy of their own
     in place since. Loops that exist stay what they are.
     """
+    global _holding  # noqa: PLW0603 - as above
     _swap.take_back()
+    if _holding:
+        _holding = False
+        _swaps.let_go()

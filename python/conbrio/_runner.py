@@ -6,8 +6,10 @@ Does not know what ``install()`` did: a loop of ours is used either way.
 import asyncio
 from asyncio.events import _get_running_loop
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from typing import Any, TypeVar
 
+from . import _swaps
 from ._loop import new_event_loop
 
 __all__ = ["Runner", "run"]
@@ -21,6 +23,8 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # final by its documentatio
     Args:
         debug: True or False sets the loop's debug mode, None leaves it as Python was started.
         loop_factory: Makes another loop instead; None means ours.
+        primitives: True puts the native primitives in the places of asyncio's names while ``run``
+            runs, as ``install()`` does.
     """
 
     __module__ = "conbrio"
@@ -30,11 +34,20 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # final by its documentatio
         *,
         debug: bool | None = None,
         loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+        primitives: bool = False,
     ) -> None:
         super().__init__(debug=debug, loop_factory=loop_factory or new_event_loop)
+        self._primitives = primitives
+
+    def run(self, coro: Coroutine[Any, Any, T], *, context: Context | None = None) -> T:
+        """Run a coroutine to its end and return its result; see ``asyncio.Runner.run``."""
+        with _swaps.held(self._primitives):
+            return super().run(coro, context=context)
 
 
-def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
+def run(
+    main: Coroutine[Any, Any, T], *, debug: bool | None = None, primitives: bool = False
+) -> T:
     """Run a coroutine to its end on a new loop of ours, and return its result.
 
     Afterwards tasks that are left are cancelled, asynchronous generators finalised, the default
@@ -43,6 +56,8 @@ def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
     Args:
         main: The coroutine; from 3.14 on any awaitable.
         debug: True or False sets the loop's debug mode, None leaves it as Python was started.
+        primitives: True puts the native primitives in the places of asyncio's names meanwhile, as
+            ``install()`` does; else nothing in asyncio is touched.
 
     Raises:
         RuntimeError: A loop is running in this thread.
@@ -51,5 +66,5 @@ def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
     if _get_running_loop() is not None:
         # CPython: `asyncio.run` says it in these words before it looks at `main`.
         raise RuntimeError("asyncio.run() cannot be called from a running event loop")
-    with Runner(debug=debug) as runner:
+    with _swaps.held(primitives), Runner(debug=debug) as runner:
         return runner.run(main)

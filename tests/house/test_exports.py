@@ -15,10 +15,14 @@ conbrio = pytest.importorskip("conbrio")
 
 # Native names that have no public home, each with the reason.
 INTERNAL = {
+    "Event": "the native half of the public Event",
     "EventLoop": "the native half of Loop, which is the public one",
     "FutureIter": "what awaits a Future; made by `await` alone",
     "Listener": "a listening socket of a server; asyncio.Server is what isinstance knows",
+    "Lock": "the native half of the public Lock",
     "NATIVE_TASKS": "for the package itself; build_info() tells others",
+    "Op": "what a native coroutine method returns; awaited, not named",
+    "Ready": "a wait that is over; awaited, not named",
     "SocketWait": "what a verb of sock_recv's family waits with",
     "StreamTransport": "made by the loop; asyncio.Transport is what isinstance knows",
     "resolve_literal": "a part of getaddrinfo, which is the loop's",

@@ -31,6 +31,7 @@ FLOORS: dict[str, list[str]] = {
         "engine",
         "handle protocol",
         "future watch",
+        "op",
         "task jobs signals",
         "transport sock files sync",
         "server streams tls process",
@@ -41,8 +42,8 @@ FLOORS: dict[str, list[str]] = {
     ],
     "conbrio": [
         "_conbrio",
-        "_connect _serve _sock _transports _datagram _spawn _sendfile _fallback _registry",
-        "_loop",
+        "_connect _serve _sock _transports _datagram _spawn _sendfile _fallback _registry _sync",
+        "_loop _swaps",
         "_runner _install",
         "gevent pool files selector bridge monitor ipython testing",
         "__init__ __main__",

@@ -15,3 +15,4 @@ pub mod sources;
 pub mod stats;
 pub mod timers;
 pub mod turn;
+pub mod waiters;

@@ -14,6 +14,7 @@ pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Returns what was built and what was found at import, as a dictionary.
 ///
+/// `swapped` lists the names of asyncio that native ones stand in the place of now.
 /// `native_tasks` says whether Future and Task are native; if not, `native_tasks_refused` says why.
 #[pyfunction]
 pub(crate) fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
@@ -39,6 +40,8 @@ pub(crate) fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         py.import("conbrio._conbrio")?
             .getattr("_lazy_contexts_refused")?,
     )?;
+    let swapped = py.import("conbrio._conbrio")?.getattr("_swapped")?;
+    info.set_item("swapped", swapped.call_method0("copy")?)?;
     info.set_item("drivers", ["epoll", "poll"])?;
     Ok(info)
 }

@@ -8,11 +8,14 @@ mod future;
 mod handle;
 mod jobs;
 mod names;
+mod op;
 mod protocol;
 mod report;
 mod runnable;
 mod server;
 mod sock;
+#[expect(dead_code, reason = "the primitives that need the rest follow")]
+mod sync;
 mod task;
 mod transport;
 mod watch;
@@ -34,6 +37,8 @@ mod _conbrio {
     use crate::jobs::resolve_literal;
     #[pymodule_export]
     use crate::server::serve;
+    #[pymodule_export]
+    use crate::sync::adopt;
     #[pymodule_export]
     use crate::task::all_tasks;
 
@@ -68,6 +73,10 @@ fn install_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("StreamTransport", transport::class(py)?)?;
     module.add("Listener", server::class(py)?)?;
     module.add("SocketWait", sock::class(py)?)?;
+    module.add("Op", op::class(py)?)?;
+    module.add("Ready", op::ready_class(py)?)?;
+    sync::add_to(module)?;
+    module.add("_swapped", pyo3::types::PyList::empty(py))?;
     module.add(
         "_native_tasks_refused",
         install_tasks(module).err().map(|error| error.to_string()),

@@ -35,10 +35,13 @@ macro_rules! imports {
 
 strings! {
     add_done_callback = "add_done_callback";
+    append = "append";
     asyncio_future_blocking = "_asyncio_future_blocking";
     buffer_updated = "buffer_updated";
     call_exception_handler = "call_exception_handler";
+    call_later = "call_later";
     call_soon = "call_soon";
+    delay = "delay";
     cancel = "cancel";
     cancelled = "cancelled";
     check_callback = "_check_callback";
@@ -90,6 +93,8 @@ strings! {
     private_loop = "_loop";
     name = "name";
     pause_writing = "pause_writing";
+    popleft = "popleft";
+    remove = "remove";
     result = "result";
     resume_writing = "resume_writing";
     run = "_run";
@@ -119,11 +124,13 @@ imports! {
 }
 
 imports! {
+    deque = "collections", "deque";
     cancelled_error = "asyncio.exceptions", "CancelledError";
     invalid_state_error = "asyncio.exceptions", "InvalidStateError";
     extract_stack = "asyncio.format_helpers", "extract_stack";
     get_event_loop = "asyncio.events", "get_event_loop";
     get_running_loop = "_asyncio", "_get_running_loop";
+    running_loop = "asyncio.events", "get_running_loop";
     set_running_loop = "_asyncio", "_set_running_loop";
     enter_task = "_asyncio", "_enter_task";
     swap_current_task = "_asyncio", "_swap_current_task";

@@ -1,13 +1,14 @@
-//! Built-in functions bound to a native object, such as a task's wake-up callback.
+//! Built-in functions: of a module, and bound to a native object, such as a task's wake-up callback.
 
 use std::ffi::CStr;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use super::args::Args;
 use super::instance::{Class, Instance};
 use super::object::{Object, Outcome, Ref};
-use super::trampoline::{Stateless, one};
+use super::trampoline::{Stateless, function, one};
 
 /// The description of a function that takes one argument and is bound to an instance.
 pub(crate) struct Builtin(ffi::PyMethodDef);
@@ -48,6 +49,41 @@ impl Builtin {
                 this.object().as_ptr(),
                 std::ptr::null_mut(),
             ))
+        }
+    }
+
+    /// Describes a module's function with any arguments.
+    pub(crate) const fn of_module<F>(name: &'static CStr, doc: &'static CStr, _function: F) -> Self
+    where
+        F: for<'a> Fn(Python<'_>, Args<'a>) -> Outcome<Ref> + Stateless,
+    {
+        Self(ffi::PyMethodDef {
+            ml_name: name.as_ptr(),
+            ml_meth: ffi::PyMethodDefPointer {
+                PyCFunctionFastWithKeywords: function::<F>,
+            },
+            ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
+            ml_doc: doc.as_ptr(),
+        })
+    }
+
+    /// The function, as one of the module named `module`.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub(crate) fn in_module<'py>(
+        &'static self,
+        py: Python<'py>,
+        module: &str,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let description = (&raw const self.0).cast_mut();
+        let module = pyo3::types::PyString::new(py, module);
+        // SAFETY: the description is static; CPython does not write to it.
+        unsafe {
+            Bound::from_owned_ptr_or_err(
+                py,
+                ffi::PyCFunction_NewEx(description, std::ptr::null_mut(), module.as_ptr()),
+            )
         }
     }
 }

@@ -246,6 +246,12 @@ impl<T: Class> Builder<T> {
         self
     }
 
+    /// Makes instances their own iterators when they are awaited.
+    pub(crate) fn awaits_itself(mut self) -> Self {
+        self.slot(ffi::Py_am_await, ffi::PyObject_SelfIter as *mut c_void);
+        self
+    }
+
     /// Last words, said once before the object dies or when the collector finds it dead.
     pub(crate) fn finalizer<F>(mut self, _function: F) -> Self
     where

@@ -130,6 +130,22 @@ where
     }))
 }
 
+/// A function with any arguments.
+pub(super) unsafe extern "C" fn function<F>(
+    _: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject
+where
+    F: for<'a> Fn(Python<'_>, Args<'a>) -> Outcome<Ref> + Stateless,
+{
+    // SAFETY: the arguments are the fast call's.
+    pointer(guard(|| unsafe {
+        conjure::<F>()(token(), Args::of_call(values, count, names))
+    }))
+}
+
 /// A method without arguments.
 pub(super) unsafe extern "C" fn plain<T: Class, F>(
     this: *mut ffi::PyObject,

@@ -71,6 +71,16 @@ fn advance(py: Python<'_>, this: &Instance<FutureIter>) -> Outcome<Step> {
 
 /// `throw(exception)`, or its older form with class, value and traceback.
 fn throw(py: Python<'_>, this: &Instance<FutureIter>, args: Args<'_>) -> Outcome<Ref> {
+    let exception = thrown(py, args)?;
+    this.future.clear();
+    Err(raise_in_context(&exception))
+}
+
+/// The exception that a `throw()` with these arguments raises.
+///
+/// # Errors
+/// `TypeError` when there is none.
+pub(crate) fn thrown(py: Python<'_>, args: Args<'_>) -> Outcome<Ref> {
     let [kind, rest @ ..] = args.positional() else {
         return Err(PyTypeError::new_err("throw expected at least 1 argument, got 0").into());
     };
@@ -84,7 +94,7 @@ fn throw(py: Python<'_>, this: &Instance<FutureIter>, args: Args<'_>) -> Outcome
         )?;
     }
     let value = rest.first().filter(|value| !value.is_none());
-    let exception = thrown(py, kind, value.copied())?;
+    let exception = made(py, kind, value.copied())?;
     if let Some(traceback) = rest.get(1).filter(|traceback| !traceback.is_none()) {
         if traceback.bind(py).get_type().name()? != "traceback" {
             return Err(PyTypeError::new_err("throw() third argument must be a traceback").into());
@@ -93,11 +103,10 @@ fn throw(py: Python<'_>, this: &Instance<FutureIter>, args: Args<'_>) -> Outcome
             .bind(py)
             .setattr("__traceback__", traceback.bind(py))?;
     }
-    this.future.clear();
-    Err(raise_in_context(&exception))
+    Ok(exception)
 }
 
-fn thrown(py: Python<'_>, kind: &Object, value: Option<&Object>) -> Outcome<Ref> {
+fn made(py: Python<'_>, kind: &Object, value: Option<&Object>) -> Outcome<Ref> {
     if is_exception(kind) {
         if value.is_some() {
             return Err(

@@ -19,8 +19,10 @@ use crate::ffi::{
 use crate::{names, report};
 
 pub(crate) use class::{class, methods};
-pub(crate) use iter::class as iter_class;
-pub(crate) use waiters::{add_done_callback, park, remove_done_callback, waiters_shown, wake_all};
+pub(crate) use iter::{class as iter_class, thrown};
+pub(crate) use waiters::{
+    add_done_callback, park, remove_done_callback, waiters_shown, wake, wake_all,
+};
 
 /// A result to come, `asyncio.Future`.
 #[repr(transparent)]

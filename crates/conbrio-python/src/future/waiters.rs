@@ -17,7 +17,7 @@ use crate::runnable::{shown, waken};
 #[inline]
 pub(crate) fn park(py: Python<'_>, future: &Instance<Future>, waiter: Ref) -> Outcome<()> {
     if !future.is_pending() {
-        return wake(py, future, waiter, None);
+        return wake_one(py, future, waiter, None);
     }
     if future.0.waiter.is_empty() && future.0.waiters.is_empty() {
         drop(future.0.waiter.replace(Some(waiter)));
@@ -44,7 +44,7 @@ pub(crate) fn add_done_callback(
         _ => context::capture(py)?,
     };
     if !future.is_pending() {
-        return wake(py, future, callback.share(), Some(context));
+        return wake_one(py, future, callback.share(), Some(context));
     }
     if future.0.waiter.is_empty() && future.0.waiters.is_empty() {
         drop(future.0.waiter_context.replace(Some(context)));
@@ -83,7 +83,7 @@ fn append(
 #[inline]
 pub(crate) fn wake_all(py: Python<'_>, future: &Instance<Future>) -> Outcome<()> {
     if let Some(first) = future.0.waiter.take() {
-        wake(py, future, first, future.0.waiter_context.take())?;
+        wake_one(py, future, first, future.0.waiter_context.take())?;
     }
     match future.0.waiters.take() {
         Some(list) => wake_list(py, future, &list),
@@ -95,15 +95,14 @@ fn wake_list(py: Python<'_>, future: &Instance<Future>, list: &Object) -> Outcom
     for pair in list.bind(py).cast::<PyList>().map_err(PyErr::from)?.iter() {
         if let [waiter, context] = tuple_items(object(&pair)) {
             let context = (!context.is_none()).then(|| context.share());
-            wake(py, future, waiter.share(), context)?;
+            wake_one(py, future, waiter.share(), context)?;
         }
     }
     Ok(())
 }
 
-/// Schedules one: a callable in its context, a native waiter without.
 #[inline]
-fn wake(
+fn wake_one(
     py: Python<'_>,
     future: &Instance<Future>,
     waiter: Ref,
@@ -112,10 +111,25 @@ fn wake(
     let Some(event_loop) = future.0.event_loop.share() else {
         return Ok(());
     };
+    wake(py, &event_loop, future.object(), waiter, context)
+}
+
+/// Schedules who waited for `ended`: a callable in its context, a native waiter without.
+///
+/// # Errors
+/// What a foreign loop's `call_soon` raises.
+#[inline]
+pub(crate) fn wake(
+    py: Python<'_>,
+    event_loop: &Object,
+    ended: &Object,
+    waiter: Ref,
+    context: Option<Ref>,
+) -> Outcome<()> {
     if let Some(context) = context {
-        return handle::schedule(py, &event_loop, &waiter, future.object(), &context);
+        return handle::schedule(py, event_loop, &waiter, ended, &context);
     }
-    if let Some(engine) = engine::plain(&event_loop) {
+    if let Some(engine) = engine::plain(event_loop) {
         engine.check_closed()?;
         if engine.debug.get() {
             engine.check_thread()?;
@@ -126,7 +140,7 @@ fn wake(
         return Ok(());
     }
     let (callback, context) = shown(py, &waiter)?;
-    handle::schedule(py, &event_loop, &callback, future.object(), &context)
+    handle::schedule(py, event_loop, &callback, ended, &context)
 }
 
 /// Removes every callable equal to `callback`; says how many there were.

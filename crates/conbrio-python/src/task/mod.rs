@@ -20,6 +20,7 @@ use crate::ffi::{
     call_method, context, is_true, object, one_deeper,
 };
 use crate::future::{self, Future};
+use crate::op::Op;
 use crate::{names, report};
 
 pub(crate) use class::class;
@@ -186,6 +187,7 @@ fn text(py: Python<'_>, given: &Object) -> Outcome<Ref> {
 #[inline]
 fn check_coroutine(py: Python<'_>, coroutine: &Object) -> Outcome<()> {
     if crate::ffi::is_coroutine(coroutine)
+        || Instance::<Op>::of_exact(coroutine).is_some()
         || is_true(py, &*call(py, names::is_coroutine(py)?, &[coroutine])?)?
     {
         return Ok(());
@@ -298,6 +300,9 @@ fn cancel_awaited(py: Python<'_>, awaited: &Object, message: Option<&Object>) ->
     if let Some(task) = Instance::<Task>::of(awaited).filter(|task| task.is_exact()) {
         // Tasks can wait for each other in circles.
         return one_deeper(py, || task.cancel(py, message));
+    }
+    if let Some(op) = Instance::<Op>::of_exact(awaited) {
+        return op.cancel(py, message);
     }
     let cancel = crate::ffi::attribute(py, awaited, names::cancel(py))?;
     let none = Ref::none();

@@ -11,6 +11,7 @@ use crate::ffi::{
     raise, resume, returned_value,
 };
 use crate::future::{Ending, Future, park};
+use crate::op::Op;
 use crate::report::{ends_loop, report_raised, text_of};
 use crate::runnable::Runnable;
 use crate::{handle, names};
@@ -122,6 +123,12 @@ fn ended(py: Python<'_>, task: &Instance<Task>) -> Outcome<Option<Ref>> {
     let Some(awaited) = task.own.awaited.take() else {
         return Ok(None);
     };
+    if let Some(op) = Instance::<Op>::of_exact(&awaited) {
+        return op
+            .is_cancelled()
+            .then(|| op.cancelled_error(py))
+            .transpose();
+    }
     let Some(future) = Instance::<Future>::of(&awaited) else {
         return Ok(None);
     };
@@ -308,7 +315,13 @@ fn yielded(py: Python<'_>, task: &Instance<Task>, answer: Ref) -> Outcome<()> {
         return soon(py, task);
     }
     let Some(future) = super::as_exact_future(&answer) else {
-        return yielded_other(py, task, &answer);
+        return match Instance::<Op>::of_exact(&answer) {
+            Some(op) if op.is_of(&task.future.0.event_loop) && op.unblock() => {
+                op.keep(py, task.own().erase())?;
+                settle_down(py, task, answer)
+            }
+            _ => yielded_other(py, task, &answer),
+        };
     };
     if future.object().is(task.object()) {
         return soon_with_error(
@@ -329,7 +342,13 @@ fn yielded(py: Python<'_>, task: &Instance<Task>, answer: Ref) -> Outcome<()> {
     future.0.set_blocks(false);
     future.0.set_awaited_by(task.object());
     park(py, future, task.own().erase())?;
-    drop(task.own.awaited.replace(Some(answer)));
+    settle_down(py, task, answer)
+}
+
+/// The task waits for what keeps it.
+#[inline]
+fn settle_down(py: Python<'_>, task: &Instance<Task>, awaited: Ref) -> Outcome<()> {
+    drop(task.own.awaited.replace(Some(awaited)));
     if task.must_cancel() {
         cancel_at_once(py, task)
     } else {

@@ -1,0 +1,237 @@
+//! A line of waiters: native as long as nobody looks at it, a Python deque once somebody has.
+//!
+//! CPython keeps waiters in deques that programs can reach (`lock._waiters`), change and put their own futures in. Few
+//! do, so a line becomes such a deque when it is first asked for, and stays one.
+
+use conbrio_core::waiters::Waiters;
+use pyo3::prelude::*;
+
+use crate::ffi::{
+    Guarded, Instance, Object, Outcome, Ref, Slot, Visit, call, call_method, is_true,
+};
+use crate::names;
+use crate::op::Op;
+
+/// Who waits, in order.
+pub(super) struct Line {
+    waiters: Guarded<Waiters<Ref>>,
+    /// The deque, once there is one; the native line is empty then.
+    opened: Slot,
+}
+
+impl Line {
+    /// An empty line.
+    pub(super) const fn new() -> Self {
+        Self {
+            waiters: Guarded::new(Waiters::new()),
+            opened: Slot::empty(),
+        }
+    }
+
+    /// Shows the collector who waits.
+    pub(super) fn traverse(&self, visit: &mut Visit<'_>) {
+        visit.slot(&self.opened);
+        self.waiters
+            .inspect(|waiters| waiters.iter().for_each(|waiter| visit.reference(waiter)));
+    }
+
+    /// Lets go of everybody.
+    pub(super) fn clear(&self) {
+        self.opened.clear();
+        drop(self.waiters.take());
+    }
+
+    /// How many there are.
+    ///
+    /// # Errors
+    /// What somebody's own deque raises.
+    #[inline]
+    pub(super) fn len(&self, py: Python<'_>) -> Outcome<usize> {
+        match self.opened.share() {
+            None => Ok(self.waiters.lend(py, |waiters| waiters.len())),
+            Some(deque) if deque.is_none() => Ok(0),
+            Some(deque) => Ok(deque.bind(py).len()?),
+        }
+    }
+
+    /// Appends one.
+    ///
+    /// # Errors
+    /// As `len`.
+    #[inline]
+    pub(super) fn push(&self, py: Python<'_>, waiter: &Object) -> Outcome<()> {
+        let Some(deque) = self.opened.share() else {
+            self.waiters
+                .lend(py, |waiters| waiters.push(waiter.share()));
+            return Ok(());
+        };
+        let deque = if deque.is_none() {
+            let fresh = call(py, names::deque(py)?, &[])?;
+            self.opened.set(fresh.share());
+            fresh
+        } else {
+            deque
+        };
+        call_method(py, &deque, names::append(py), &[waiter]).map(drop)
+    }
+
+    /// Takes the first.
+    ///
+    /// # Errors
+    /// As `len`.
+    #[inline]
+    pub(super) fn pop(&self, py: Python<'_>) -> Outcome<Option<Ref>> {
+        match self.opened.share() {
+            None => Ok(self.waiters.lend(py, Waiters::pop)),
+            Some(_) if self.len(py)? == 0 => Ok(None),
+            Some(deque) => call_method(py, &deque, names::popleft(py), &[]).map(Some),
+        }
+    }
+
+    /// The one at `index`.
+    ///
+    /// # Errors
+    /// As `len`.
+    #[inline]
+    pub(super) fn get(&self, py: Python<'_>, index: usize) -> Outcome<Option<Ref>> {
+        match self.opened.share() {
+            None => Ok(self.waiters.lend(py, |waiters| {
+                waiters.get(index).map(|waiter| waiter.share())
+            })),
+            Some(_) if self.len(py)? <= index => Ok(None),
+            Some(deque) => Ok(Some(deque.bind(py).get_item(index)?.into())),
+        }
+    }
+
+    /// Removes `waiter`, wherever it stands; false when it does not.
+    ///
+    /// # Errors
+    /// As `len`.
+    #[inline]
+    pub(super) fn remove(&self, py: Python<'_>, waiter: &Object) -> Outcome<bool> {
+        let Some(deque) = self.opened.share() else {
+            let gone = self
+                .waiters
+                .lend(py, |waiters| waiters.take(|one| one.is(waiter)));
+            return Ok(gone.is_some());
+        };
+        if deque.is_none() || !deque.bind(py).contains(waiter.bind(py))? {
+            return Ok(false);
+        }
+        call_method(py, &deque, names::remove(py), &[waiter]).map(|_| true)
+    }
+
+    /// Whether everybody who waits was cancelled.
+    ///
+    /// # Errors
+    /// As `len`, and what a foreign waiter's `cancelled()` raises.
+    #[inline]
+    pub(super) fn is_all_cancelled(&self, py: Python<'_>) -> Outcome<bool> {
+        let mut index = 0;
+        while let Some(waiter) = self.get(py, index)? {
+            if !is_cancelled(py, &waiter)? {
+                return Ok(false);
+            }
+            index += 1;
+        }
+        Ok(true)
+    }
+
+    /// Wakes the first who is not done; false when there is none. Nobody leaves the line.
+    ///
+    /// # Errors
+    /// What waking raises.
+    #[inline]
+    pub(super) fn wake_next(&self, py: Python<'_>) -> Outcome<bool> {
+        let mut index = 0;
+        while let Some(waiter) = self.get(py, index)? {
+            if !is_done(py, &waiter)? {
+                wake(py, &waiter)?;
+                return Ok(true);
+            }
+            index += 1;
+        }
+        Ok(false)
+    }
+
+    /// Wakes at most `most` who are not done. Nobody leaves the line.
+    ///
+    /// # Errors
+    /// What waking raises.
+    pub(super) fn wake_many(&self, py: Python<'_>, most: usize) -> Outcome<()> {
+        let (mut index, mut woken) = (0, 0);
+        while woken < most {
+            let Some(waiter) = self.get(py, index)? else {
+                break;
+            };
+            if !is_done(py, &waiter)? {
+                woken += 1;
+                wake(py, &waiter)?;
+            }
+            index += 1;
+        }
+        Ok(())
+    }
+
+    /// The line as Python sees it: a deque, which is the line from now on.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub(super) fn shown(&self, py: Python<'_>) -> Outcome<Ref> {
+        if let Some(deque) = self.opened.share() {
+            return Ok(deque);
+        }
+        let deque = call(py, names::deque(py)?, &[])?;
+        while let Some(waiter) = self.waiters.lend(py, Waiters::pop) {
+            call_method(py, &deque, names::append(py), &[&waiter])?;
+        }
+        self.opened.set(deque.share());
+        Ok(deque)
+    }
+
+    /// As `shown`, where asyncio has `None` until somebody waits.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub(super) fn shown_if_any(&self, py: Python<'_>) -> Outcome<Ref> {
+        if self.opened.is_empty() && self.len(py)? == 0 {
+            return Ok(Ref::none());
+        }
+        self.shown(py)
+    }
+
+    /// Puts somebody's deque (or `None`) in the line's place.
+    pub(super) fn open_as(&self, py: Python<'_>, deque: &Object) {
+        drop(self.waiters.replace(Waiters::new()));
+        let _ = py;
+        self.opened.set(deque.share());
+    }
+}
+
+/// Whether a waiter waits no longer.
+#[inline]
+pub(super) fn is_done(py: Python<'_>, waiter: &Object) -> Outcome<bool> {
+    match Instance::<Op>::of_exact(waiter) {
+        Some(op) => Ok(op.is_done()),
+        None => is_true(py, &*call_method(py, waiter, names::done(py), &[])?),
+    }
+}
+
+/// Whether a waiter was cancelled.
+#[inline]
+fn is_cancelled(py: Python<'_>, waiter: &Object) -> Outcome<bool> {
+    match Instance::<Op>::of_exact(waiter) {
+        Some(op) => Ok(op.is_cancelled()),
+        None => is_true(py, &*call_method(py, waiter, names::cancelled(py), &[])?),
+    }
+}
+
+/// Wakes a waiter that is not done.
+#[inline]
+pub(super) fn wake(py: Python<'_>, waiter: &Object) -> Outcome<()> {
+    if let Some(op) = Instance::<Op>::of_exact(waiter) {
+        return op.wake(py);
+    }
+    let none = Ref::none();
+    call_method(py, waiter, names::set_result(py), &[&none]).map(drop)
+}

@@ -1,0 +1,58 @@
+//! asyncio's primitives, made natively: waits are ops, and who waits stands in a line.
+//!
+//! The native classes come before asyncio's own in the classes that people see, so what is cold (reprs, subclasses that
+//! replace inner methods) is CPython's code over the native state.
+
+mod event;
+mod line;
+mod lock;
+mod shape;
+mod sleep;
+
+use pyo3::exceptions::PyAttributeError;
+use pyo3::prelude::*;
+
+use crate::ffi::{Class, Object, Raised, is_empty, object};
+
+use event::Event;
+use lock::Lock;
+
+/// Adds the names to the module.
+///
+/// # Errors
+/// When a class cannot be made.
+pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    module.add("sleep", sleep::function(py)?)?;
+    module.add("Lock", lock::class(py)?)?;
+    module.add("Event", event::class(py)?)?;
+    Ok(())
+}
+
+/// Says which class of the package is made of a native one.
+#[pyfunction]
+#[pyo3(name = "_adopt")]
+pub(crate) fn adopt(class: &Bound<'_, PyAny>) {
+    shape::adopt(class);
+    expect::<Lock>(class);
+    expect::<Event>(class);
+}
+
+/// Lets instances of `class` be known for what they are at a glance, if it is the first made of `T`.
+fn expect<T: Class>(class: &Bound<'_, PyAny>) {
+    let native = crate::ffi::class_of::<T>(class.py());
+    let made_of = class.getattr("__base__").is_ok_and(|base| base.is(&native));
+    if made_of {
+        T::state().expect(object(class));
+    }
+}
+
+/// Whether a constructor was given nothing.
+fn no_arguments(_py: Python<'_>, args: &Object, keywords: Option<&Object>) -> bool {
+    is_empty(args) && keywords.is_none_or(is_empty)
+}
+
+/// What deleting an attribute raises that cannot be.
+fn attribute_without_value() -> Raised {
+    PyAttributeError::new_err("cannot delete attribute").into()
+}

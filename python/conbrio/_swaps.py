@@ -1,0 +1,96 @@
+"""Which of asyncio's names have a native counterpart, and putting those in their places.
+
+A name is replaced wherever asyncio's modules hold it: ``asyncio.Queue``, ``asyncio.queues.Queue``
+and what they import from each other. Names that a program has captured stay asyncio's, which
+work on any loop. Does not know who asks for it.
+"""
+
+import asyncio
+import sys
+import threading
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from . import _sync
+from ._conbrio import _swapped as shown
+
+__all__ = ["PRIMITIVES", "held", "hold", "let_go"]
+
+# asyncio's name, and ours: one line each.
+PRIMITIVES: dict[str, Any] = {
+    "Event": _sync.Event,
+    "Lock": _sync.Lock,
+    "sleep": _sync.sleep,
+}
+
+# What asyncio had at import, before anybody could swap it.
+_theirs = {name: getattr(asyncio, name) for name in PRIMITIVES if hasattr(asyncio, name)}
+
+_lock = threading.Lock()
+_holders = 0
+# What was replaced: the module, its attribute, what stood there and what stands there.
+_places: list[tuple[types.ModuleType, str, Any, Any]] = []
+
+
+def hold() -> None:
+    """Put ours in place, unless somebody holds them there already; ``let_go`` once for each."""
+    global _holders  # noqa: PLW0603 - the process has one set of names
+    with _lock:
+        _holders += 1
+        if _holders == 1:
+            _put()
+
+
+def let_go() -> None:
+    """Put back what was there when nobody holds ours any more.
+
+    What somebody else has put in place since stays.
+    """
+    global _holders  # noqa: PLW0603 - as above
+    with _lock:
+        _holders -= 1
+        if _holders == 0:
+            _take_back()
+
+
+@contextmanager
+def held(wanted: bool) -> Iterator[None]:
+    """Hold ours in place for the length of a ``with`` block, if that is wanted."""
+    if not wanted:
+        yield
+        return
+    hold()
+    try:
+        yield
+    finally:
+        let_go()
+
+
+def _modules() -> list[types.ModuleType]:
+    """Return asyncio and its modules."""
+    return [
+        module
+        for name, module in list(sys.modules.items())
+        if name.partition(".")[0] == "asyncio" and isinstance(module, types.ModuleType)
+    ]
+
+
+def _put() -> None:
+    ours = {id(_theirs[name]): PRIMITIVES[name] for name in _theirs}
+    for module in _modules():
+        for attribute, value in list(vars(module).items()):
+            swapped = ours.get(id(value))
+            if swapped is not None:
+                setattr(module, attribute, swapped)
+                _places.append((module, attribute, value, swapped))
+    shown[:] = sorted({f"{module.__name__}.{attribute}" for module, attribute, _, _ in _places})
+
+
+def _take_back() -> None:
+    while _places:
+        module, attribute, before, ours = _places.pop()
+        if vars(module).get(attribute) is ours:
+            setattr(module, attribute, before)
+    shown.clear()

@@ -1,0 +1,137 @@
+"""The native primitives in the places of asyncio's names: where, how long, and what mixes with them."""
+
+import asyncio
+import copy
+import pickle
+import sys
+
+import pytest
+
+from loopkit import children
+
+conbrio = pytest.importorskip("conbrio")
+swaps = pytest.importorskip("conbrio._swaps")
+
+NAMES = sorted(swaps.PRIMITIVES)
+CLASSES = [name for name in NAMES if isinstance(swaps.PRIMITIVES[name], type)]
+
+
+@pytest.fixture
+def swapped():
+    """The names swapped for the length of a test."""
+    with swaps.held(True):
+        yield
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_swapped_and_put_back(name):
+    theirs = getattr(asyncio, name)
+    assert theirs is not getattr(conbrio, name)
+    with swaps.held(True):
+        assert getattr(asyncio, name) is getattr(conbrio, name)
+        assert f"asyncio.{name}" in conbrio.build_info()["swapped"]
+        held = [module for module in sys.modules if module.split(".")[0] == "asyncio"]
+        assert [one for one in held if theirs in vars(sys.modules[one]).values()] == []
+        with swaps.held(True):
+            pass
+        assert getattr(asyncio, name) is getattr(conbrio, name)
+    assert getattr(asyncio, name) is theirs
+    assert conbrio.build_info()["swapped"] == []
+
+
+def test_install_swaps_and_uninstall_puts_back():
+    code = """
+    import conbrio
+    theirs = asyncio.Lock
+    conbrio.install(primitives=False)
+    assert asyncio.Lock is theirs and conbrio.build_info()["swapped"] == []
+    conbrio.install()
+    assert asyncio.Lock is asyncio.locks.Lock is conbrio.Lock
+    assert "asyncio.locks.Lock" in conbrio.build_info()["swapped"]
+    conbrio.install()
+    asyncio.Event = other = object()
+    conbrio.uninstall()
+    assert asyncio.Lock is asyncio.locks.Lock is theirs
+    assert asyncio.Event is other and asyncio.locks.Event.__module__ == "asyncio.locks"
+    conbrio.uninstall()
+    """
+    assert children.output(code) == ""
+
+
+def test_a_run_swaps_only_when_asked():
+    async def main():
+        return asyncio.Lock
+
+    assert conbrio.run(main()) is asyncio.Lock
+    assert conbrio.run(main(), primitives=True) is conbrio.Lock
+    assert asyncio.Lock is not conbrio.Lock
+    with conbrio.Runner(primitives=True) as runner:
+        assert asyncio.Lock is not conbrio.Lock
+        assert runner.run(main()) is conbrio.Lock
+        assert asyncio.Lock is not conbrio.Lock
+
+
+@pytest.mark.parametrize(("options", "module"), [((), "conbrio"), (("--loop-only",), "asyncio.locks")])
+def test_the_command_swaps_unless_told_not_to(options, module):
+    import subprocess
+
+    argv = [sys.executable, "-m", "conbrio", *options, "-c", "import asyncio; print(asyncio.Lock.__module__)"]
+    assert subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip() == module
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_classes_count_for_each_other(name):
+    theirs, ours = getattr(asyncio, name), getattr(conbrio, name)
+    arguments = (1,) if name == "Barrier" else ()
+
+    class Before(theirs):
+        pass
+
+    class After(ours):
+        pass
+
+    assert issubclass(ours, theirs)
+    assert issubclass(theirs, ours)
+    assert issubclass(Before, ours)
+    assert not issubclass(Before, After)
+    assert not issubclass(theirs, After)
+    for kind in (theirs, ours, Before, After):
+        one = kind(*arguments)
+        assert isinstance(one, theirs)
+        assert isinstance(one, ours)
+    assert not isinstance(ours(*arguments), After)
+    assert not isinstance(object(), ours)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_copies_and_pickles_as_cpythons(name):
+    arguments = (1,) if name == "Barrier" else ()
+    theirs, ours = getattr(asyncio, name)(*arguments), getattr(conbrio, name)(*arguments)
+    ours.mine = theirs.mine = [1]
+    for duplicate in (copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))):
+        try:
+            expected = duplicate(theirs)
+        except TypeError:
+            with pytest.raises(TypeError):
+                duplicate(ours)
+            continue
+        got = duplicate(ours)
+        assert type(got) is type(ours)
+        assert got.mine == expected.mine
+        assert repr(got).split(" [")[1:] == repr(expected).split(" [")[1:]
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_abstract_classes_can_stand_beside(name):
+    import abc
+    import weakref
+    from typing import Generic, TypeVar
+
+    item = TypeVar("item")
+
+    class Mixed(getattr(conbrio, name), abc.ABC, Generic[item]):
+        pass
+
+    one = Mixed(*((1,) if name == "Barrier" else ()))
+    assert weakref.ref(one)() is one
+    assert Mixed[int] is not None
