@@ -112,6 +112,10 @@ class EventLoop:
     def _add_callback(self, handle: asyncio.Handle, /) -> None: ...
     def _add_callback_signalsafe(self, handle: asyncio.Handle, /) -> None: ...
     def _write_to_self(self) -> None: ...
+    # Calls `callback(pid, returncode, *args)`; OSError when the end of this child cannot be heard.
+    def _watch_child(
+        self, pid: int, callback: Callable[..., Any], args: tuple[Any, ...], /
+    ) -> None: ...
 
 @final
 class Op(Coroutine[Any, Any, _T]):
@@ -219,6 +223,39 @@ class StreamTransport(asyncio.Transport):
         server: Any = None,
         context: Context | None = None,
     ) -> None: ...
+
+@final
+class ReadPipeTransport(asyncio.ReadTransport):
+    """The reading end of a pipe."""
+
+    @property
+    def max_size(self) -> int: ...
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        pipe: Any,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> None: ...
+
+@final
+class WritePipeTransport(asyncio.Transport):
+    """The writing end of a pipe."""
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        pipe: Any,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> None: ...
+
+@final
+class Child:
+    """A child process whose end the loop waits for."""
 
 @final
 class SocketWait:

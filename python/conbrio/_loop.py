@@ -22,6 +22,7 @@ from ._conbrio import EventLoop, StreamTransport, serve, set_loop_class
 from ._connect import resolve_literal
 from ._serve import Listener
 from ._sock import SocketVerbs
+from ._spawn import Spawning, own_watcher
 from ._transports import Transports
 
 if sys.version_info < (3, 14):
@@ -71,7 +72,7 @@ class _Watched:
         return selectors.SelectorKey(fd, fd, events, None)
 
 
-class Loop(EventLoop, SocketVerbs, unix_events._UnixSelectorEventLoop):
+class Loop(EventLoop, SocketVerbs, Spawning, unix_events._UnixSelectorEventLoop):
     """An asyncio event loop whose turns, timers, tasks and streams are native.
 
     Answers to ``asyncio.SelectorEventLoop`` and passes for one by ``isinstance``. Not
@@ -116,9 +117,7 @@ class Loop(EventLoop, SocketVerbs, unix_events._UnixSelectorEventLoop):
     @functools.cached_property
     def _watcher(self) -> Any:
         """Who waits for child processes (3.14 and later), made when the first is."""
-        if unix_events.can_use_pidfd():  # type: ignore[attr-defined]
-            return unix_events._PidfdChildWatcher()  # type: ignore[attr-defined]
-        return unix_events._ThreadedChildWatcher()  # type: ignore[attr-defined]
+        return own_watcher()
 
     @property
     def _selector(self) -> _Watched:

@@ -9,6 +9,7 @@ mod handle;
 mod jobs;
 mod names;
 mod op;
+mod process;
 mod protocol;
 mod report;
 mod runnable;
@@ -71,7 +72,10 @@ fn install_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("_ThreadSafeHandle", handle::threadsafe_class(py)?)?;
     module.add("EventLoop", event_loop::class(py)?)?;
     module.add("StreamTransport", transport::class(py)?)?;
+    module.add("ReadPipeTransport", transport::read_pipe_class(py)?)?;
+    module.add("WritePipeTransport", transport::write_pipe_class(py)?)?;
     module.add("Listener", server::class(py)?)?;
+    module.add("Child", process::class(py)?)?;
     module.add("SocketWait", sock::class(py)?)?;
     module.add("Op", op::class(py)?)?;
     module.add("Ready", op::ready_class(py)?)?;

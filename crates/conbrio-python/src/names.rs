@@ -34,6 +34,9 @@ macro_rules! imports {
 }
 
 strings! {
+    args = "args";
+    callback = "callback";
+    pid = "pid";
     add_done_callback = "add_done_callback";
     append = "append";
     asyncio_future_blocking = "_asyncio_future_blocking";
@@ -95,6 +98,7 @@ strings! {
     pause_writing = "pause_writing";
     popleft = "popleft";
     remove = "remove";
+    pipe = "pipe";
     result = "result";
     resume_writing = "resume_writing";
     run = "_run";
@@ -160,6 +164,7 @@ imports! {
     base_event_loop = "asyncio.base_events", "BaseEventLoop";
     buffered_protocol = "asyncio.protocols", "BufferedProtocol";
     flow_control = "asyncio.transports", "_FlowControlMixin";
+    read_transport = "asyncio.transports", "ReadTransport";
     sendfile_mode = "asyncio.constants", "_SendfileMode";
     set_result_unless_cancelled = "asyncio.futures", "_set_result_unless_cancelled";
     socket_class = "socket", "socket";

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod epoll;
 pub mod pipe;
 pub mod poll;
+pub mod process;
 pub mod socket;
 
 /// Reads a result that counts bytes.

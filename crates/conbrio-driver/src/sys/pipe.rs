@@ -48,6 +48,45 @@ pub fn write_gather(fd: RawFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     count(unsafe { libc::writev(fd, slices.as_ptr().cast(), number_of) })
 }
 
+/// What a descriptor stands for, as far as bytes flow through it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A pipe, with a name or without.
+    Pipe,
+    /// A socket.
+    Socket,
+    /// A terminal or another device that gives and takes characters.
+    Device,
+    /// A file, a folder, a block device: nothing that could be waited for.
+    Other,
+}
+
+/// Asks what `fd` stands for.
+pub fn kind(fd: RawFd) -> io::Result<Kind> {
+    let mut found = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: `found` is writable for a `stat`.
+    number(unsafe { libc::fstat(fd, found.as_mut_ptr()) })?;
+    // SAFETY: filled by the call, which has succeeded.
+    let mode = unsafe { found.assume_init() }.st_mode;
+    Ok(match mode & libc::S_IFMT {
+        libc::S_IFIFO => Kind::Pipe,
+        libc::S_IFSOCK => Kind::Socket,
+        libc::S_IFCHR => Kind::Device,
+        _ => Kind::Other,
+    })
+}
+
+/// Makes reads and writes of `fd` wait for nothing.
+pub fn set_nonblocking(fd: RawFd) -> io::Result<()> {
+    // SAFETY: no pointers.
+    let flags = number(unsafe { libc::fcntl(fd, libc::F_GETFL) })?;
+    if flags & libc::O_NONBLOCK != 0 {
+        return Ok(());
+    }
+    // SAFETY: no pointers.
+    number(unsafe { libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK) }).map(drop)
+}
+
 /// Fails with EBADF when `fd` names no open descriptor.
 pub fn check_open(fd: RawFd) -> io::Result<()> {
     // SAFETY: no pointers.
@@ -60,7 +99,9 @@ mod tests {
     use std::mem::MaybeUninit;
     use std::os::fd::AsRawFd;
 
-    use super::{check_open, pipe, read, read_uninit, write, write_gather};
+    use super::{
+        Kind, check_open, kind, pipe, read, read_uninit, set_nonblocking, write, write_gather,
+    };
 
     #[test]
     fn bytes_come_out_as_they_went_in() {
@@ -75,6 +116,29 @@ mod tests {
         assert_eq!(read_uninit(out.as_raw_fd(), &mut raw).unwrap(), 3);
         let error = read(out.as_raw_fd(), &mut room).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn descriptors_are_told_apart() {
+        let (out, _into) = pipe().unwrap();
+        assert_eq!(kind(out.as_raw_fd()).unwrap(), Kind::Pipe);
+        let (one, _two) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert_eq!(kind(one.as_raw_fd()).unwrap(), Kind::Socket);
+        let null = std::fs::File::open("/dev/null").unwrap();
+        assert_eq!(kind(null.as_raw_fd()).unwrap(), Kind::Device);
+        let folder = std::fs::File::open("/").unwrap();
+        assert_eq!(kind(folder.as_raw_fd()).unwrap(), Kind::Other);
+        assert_eq!(kind(-1).unwrap_err().raw_os_error(), Some(libc::EBADF));
+    }
+
+    #[test]
+    fn a_descriptor_stops_waiting() {
+        let (one, _two) = std::os::unix::net::UnixStream::pair().unwrap();
+        for _ in 0..2 {
+            set_nonblocking(one.as_raw_fd()).unwrap();
+            let error = read(one.as_raw_fd(), &mut [0; 1]).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        }
     }
 
     #[test]

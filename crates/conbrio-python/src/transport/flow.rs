@@ -1,24 +1,95 @@
 //! When the protocol is told to pause writing and to go on.
+//!
+//! What asks it says in one trait where it keeps what, so that all of them are told alike.
 
+use std::cell::Cell;
+
+use conbrio_core::outbox::BadLimits;
 use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use super::StreamTransport;
-use crate::ffi::{Instance, Object, Outcome, Raised, call_method};
+use crate::ffi::{Class, Instance, Object, Outcome, Raised, Ref, call_method};
 use crate::names;
 use crate::report::report_raised;
 
-impl Instance<StreamTransport> {
+/// A transport that may owe too much.
+pub(crate) trait Pressed: Class {
+    /// So much is owed that the protocol has to pause.
+    fn is_over_high(&self, py: Python<'_>) -> bool;
+
+    /// So little is owed that a paused protocol may go on.
+    fn is_under_low(&self, py: Python<'_>) -> bool;
+
+    /// Sets the marks.
+    ///
+    /// # Errors
+    /// When they are none.
+    fn set_marks(
+        &self,
+        py: Python<'_>,
+        high: Option<i64>,
+        low: Option<i64>,
+    ) -> Result<(), BadLimits>;
+
+    /// Whether the protocol pauses.
+    fn protocol_paused(&self) -> &Cell<bool>;
+
+    /// The protocol, until the connection is lost.
+    fn protocol(&self) -> Option<Ref>;
+
+    /// The loop, until the connection is lost.
+    fn event_loop(&self) -> Option<Ref>;
+}
+
+impl Pressed for StreamTransport {
+    #[inline]
+    fn is_over_high(&self, py: Python<'_>) -> bool {
+        self.outbox.lend(py, |outbox| outbox.over_high())
+    }
+
+    #[inline]
+    fn is_under_low(&self, py: Python<'_>) -> bool {
+        self.outbox.lend(py, |outbox| outbox.under_low())
+    }
+
+    fn set_marks(
+        &self,
+        py: Python<'_>,
+        high: Option<i64>,
+        low: Option<i64>,
+    ) -> Result<(), BadLimits> {
+        self.outbox.lend(py, |outbox| outbox.limits(high, low))
+    }
+
+    #[inline]
+    fn protocol_paused(&self) -> &Cell<bool> {
+        &self.life.protocol_paused
+    }
+
+    #[inline]
+    fn protocol(&self) -> Option<Ref> {
+        self.protocol.share()
+    }
+
+    #[inline]
+    fn event_loop(&self) -> Option<Ref> {
+        self.fields.event_loop.share()
+    }
+}
+
+impl<T: Pressed> Instance<T> {
     /// Tells the protocol to pause when too much is owed.
     ///
     /// # Errors
     /// `SystemExit` and `KeyboardInterrupt`; others are reported.
+    #[inline]
     pub(super) fn maybe_pause(&self, py: Python<'_>) -> Outcome<()> {
-        if self.life.protocol_paused.get() || !self.outbox.lend(py, |outbox| outbox.over_high()) {
+        if self.protocol_paused().get() || !self.is_over_high(py) {
             return Ok(());
         }
-        self.life.protocol_paused.set(true);
+        self.protocol_paused().set(true);
         self.tell(
             py,
             names::pause_writing(py),
@@ -31,10 +102,10 @@ impl Instance<StreamTransport> {
     /// # Errors
     /// As `maybe_pause`.
     pub(super) fn maybe_resume(&self, py: Python<'_>) -> Outcome<()> {
-        if !self.life.protocol_paused.get() || !self.outbox.lend(py, |outbox| outbox.under_low()) {
+        if !self.protocol_paused().get() || !self.is_under_low(py) {
             return Ok(());
         }
-        self.life.protocol_paused.set(false);
+        self.protocol_paused().set(false);
         self.tell(
             py,
             names::resume_writing(py),
@@ -48,7 +119,7 @@ impl Instance<StreamTransport> {
         method: &Bound<'_, PyString>,
         message: &'static str,
     ) -> Outcome<()> {
-        let Some(protocol) = self.protocol.share() else {
+        let Some(protocol) = self.protocol() else {
             return Ok(());
         };
         match call_method(py, &protocol, method, &[]) {
@@ -68,7 +139,7 @@ impl Instance<StreamTransport> {
         message: &str,
         protocol: &Object,
     ) -> Outcome<()> {
-        let Some(event_loop) = self.fields.event_loop.share() else {
+        let Some(event_loop) = self.event_loop() else {
             return Err(raised);
         };
         let details = [("transport", self.object()), ("protocol", protocol)];
@@ -86,8 +157,8 @@ impl Instance<StreamTransport> {
         low: Option<&Object>,
     ) -> Outcome<()> {
         let (high, low) = (mark(py, high)?, mark(py, low)?);
-        let set = self.outbox.lend(py, |outbox| outbox.limits(high, low));
-        set.map_err(|bad| PyValueError::new_err(bad.to_string()).into())
+        self.set_marks(py, high, low)
+            .map_err(|bad| PyValueError::new_err(bad.to_string()).into())
     }
 }
 

@@ -65,32 +65,10 @@ pub(super) fn init(
     args: &Object,
     keywords: Option<&Object>,
 ) -> Outcome<()> {
-    let args = args
-        .bind(py)
-        .to_owned()
-        .cast_into::<PyTuple>()
-        .map_err(PyErr::from)?;
-    let keywords = keywords.map(|keywords| keywords.bind(py).to_owned().cast_into::<PyDict>());
-    let keywords = keywords.transpose().map_err(PyErr::from)?;
-    let given = |index: usize, name: &str| -> PyResult<Option<Bound<'_, PyAny>>> {
-        let named = keywords
-            .as_ref()
-            .map(|keywords| keywords.get_item(name))
-            .transpose()?
-            .flatten();
-        Ok(args
-            .get_item(index)
-            .ok()
-            .or(named)
-            .filter(|value| !value.is_none()))
-    };
     let names = [
         "loop", "sock", "protocol", "waiter", "extra", "server", "context",
     ];
-    let mut values = [const { None }; 7];
-    for (index, (value, name)) in values.iter_mut().zip(names).enumerate() {
-        *value = given(index, name)?;
-    }
+    let values = given(py, args, keywords, names)?;
     let [event_loop, sock, protocol, waiter, extra, server, context] = &values;
     let (Some(event_loop), Some(sock), Some(protocol)) = (event_loop, sock, protocol) else {
         return Err(PyTypeError::new_err(
@@ -107,6 +85,35 @@ pub(super) fn init(
         context: context.as_ref().map(object),
     };
     begin(py, this, &made, Connection::Socket(object(sock)))
+}
+
+/// The arguments of a constructor, by place or by name; `None` is as good as nothing.
+///
+/// # Errors
+/// What looking them up raises.
+pub(super) fn given<'py, const N: usize>(
+    py: Python<'py>,
+    args: &Object,
+    keywords: Option<&Object>,
+    names: [&str; N],
+) -> Outcome<[Option<Bound<'py, PyAny>>; N]> {
+    let args = args
+        .bind(py)
+        .to_owned()
+        .cast_into::<PyTuple>()
+        .map_err(PyErr::from)?;
+    let keywords = keywords.map(|keywords| keywords.bind(py).to_owned().cast_into::<PyDict>());
+    let keywords = keywords.transpose().map_err(PyErr::from)?;
+    let mut values = [const { None }; N];
+    for (index, (value, name)) in values.iter_mut().zip(names).enumerate() {
+        let keyword = keywords.as_ref().map(|keywords| keywords.get_item(name));
+        *value = args
+            .get_item(index)
+            .ok()
+            .or(keyword.transpose()?.flatten())
+            .filter(|value| !value.is_none());
+    }
+    Ok(values)
 }
 
 fn begin(

@@ -32,7 +32,8 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     builder.create(py, Some(&base.bind(py)))
 }
 
-fn error_of(py: Python<'_>) -> impl Fn(Raised) -> PyErr {
+/// What was raised, in PyO3's terms.
+pub(super) fn error_of(py: Python<'_>) -> impl Fn(Raised) -> PyErr {
     move |raised| PyErr::from_value(raised.take().bind(py).to_owned())
 }
 

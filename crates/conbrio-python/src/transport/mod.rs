@@ -9,6 +9,7 @@ mod flow;
 mod life;
 mod make;
 mod methods;
+mod pipe;
 mod read;
 mod write;
 
@@ -29,6 +30,7 @@ use extra::KeptEnds;
 pub(crate) use extra::{Ends, is_known_family, python_socket};
 pub(crate) use make::{Connection, Made, make};
 pub(crate) use methods::class;
+pub(crate) use pipe::{read_class as read_pipe_class, write_class as write_pipe_class};
 pub(crate) use write::Chunk;
 
 /// A connected stream socket and its protocol.

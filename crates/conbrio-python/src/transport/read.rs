@@ -1,6 +1,7 @@
 //! Bytes that arrive: one read for each time the descriptor is readable, and what the protocol is told.
 
 use std::io;
+use std::mem::MaybeUninit;
 
 use conbrio_core::inflow::{DIRECT, Read};
 use conbrio_driver::sys::socket;
@@ -9,6 +10,7 @@ use pyo3::prelude::*;
 
 use super::StreamTransport;
 use super::life::{close, fatal, fatal_io, guarded, log};
+use crate::engine::Engine;
 use crate::ffi::{
     Buffer, Instance, Object, Outcome, Own, Ref, bytes, call_method, context, filled_bytes,
     is_true, object,
@@ -81,9 +83,30 @@ fn read(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<io::Result<
     let Some(engine) = this.engine() else {
         return Ok(Err(io::ErrorKind::WouldBlock.into()));
     };
-    match this.life.inflow.get().next() {
-        Read::Direct(room) => filled_bytes(py, room, |room| socket::recv_uninit(fd, room)),
-        Read::Shared => engine.with_buffer(py, SHARED, |buffer| match socket::recv(fd, buffer) {
+    bytes_read(
+        py,
+        &engine,
+        this.life.inflow.get().next(),
+        |room| socket::recv(fd, room),
+        |room| socket::recv_uninit(fd, room),
+    )
+}
+
+/// Reads by one of the two calls, as `next` says: into the buffer that the loop shares, or into the object itself.
+///
+/// # Errors
+/// `MemoryError`.
+#[inline]
+pub(super) fn bytes_read(
+    py: Python<'_>,
+    engine: &Engine,
+    next: Read,
+    read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+    read_uninit: impl FnOnce(&mut [MaybeUninit<u8>]) -> io::Result<usize>,
+) -> Outcome<io::Result<(Ref, usize)>> {
+    match next {
+        Read::Direct(room) => filled_bytes(py, room, |room| read_uninit(room)),
+        Read::Shared => engine.with_buffer(py, SHARED, |buffer| match read(buffer) {
             Ok(count) => {
                 bytes(py, buffer.get(..count).unwrap_or_default()).map(|data| Ok((data, count)))
             }

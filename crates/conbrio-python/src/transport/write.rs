@@ -20,7 +20,7 @@ use crate::report::{os_error, os_exception};
 /// More than this is not kept until the end of the turn.
 const AT_ONCE: usize = 64 * 1024;
 /// How many writes into a lost connection go unmentioned. CPython: `LOG_THRESHOLD_FOR_CONNLOST_WRITES`.
-const UNMENTIONED: u32 = 5;
+pub(super) const UNMENTIONED: u32 = 5;
 
 /// Bytes that are owed.
 pub(crate) enum Chunk {
@@ -42,7 +42,10 @@ impl AsRef<[u8]> for Chunk {
 
 impl Chunk {
     /// The content of an object that lends memory.
-    fn of(py: Python<'_>, data: &Object) -> Outcome<Self> {
+    ///
+    /// # Errors
+    /// `BufferError` when the memory cannot be lent as it is.
+    pub(super) fn of(py: Python<'_>, data: &Object) -> Outcome<Self> {
         match Bytes::share(data) {
             Some(bytes) => Ok(Self::Shared(bytes)),
             None => Ok(Self::Copied(
@@ -128,7 +131,8 @@ pub(super) fn write_eof(py: Python<'_>, this: &Instance<StreamTransport>) -> Out
     Ok(Ref::none())
 }
 
-fn is_bytes_like(py: Python<'_>, data: &Object) -> bool {
+/// Whether CPython's transports take the object: exactly the kinds that their checks name.
+pub(super) fn is_bytes_like(py: Python<'_>, data: &Object) -> bool {
     let data = data.bind(py);
     data.is_instance_of::<PyBytes>()
         || data.is_instance_of::<PyByteArray>()

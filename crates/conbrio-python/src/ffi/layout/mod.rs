@@ -22,7 +22,7 @@ pub(crate) use fields::{
 };
 pub(crate) use handles::{HandleFields, TimerFields};
 pub(crate) use proof::{PROBE, prove, prove_handles};
-pub(crate) use transports::{TransportFields, prove_transports};
+pub(crate) use transports::{ExtraField, TransportFields, prove_extra, prove_transports};
 
 use std::cell::Cell;
 

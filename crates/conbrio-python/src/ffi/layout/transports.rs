@@ -50,6 +50,28 @@ impl TransportFields {
     }
 }
 
+/// What every transport of asyncio's keeps, those that only read above all: the dictionary behind `get_extra_info`.
+#[repr(transparent)]
+pub(crate) struct ExtraField(pub(crate) Slot);
+
+/// Compares a live object of asyncio's own with the field.
+///
+/// # Errors
+/// `RuntimeError` when it is not where it should be.
+pub(crate) fn prove_extra(py: Python<'_>, class: &Bound<'_, PyAny>) -> PyResult<()> {
+    let extra = PyDict::new(py).into_any();
+    let transport = class.call1((&extra,))?;
+    let size = class.getattr("__basicsize__")?.extract::<usize>()?;
+    let head = size_of::<pyo3::ffi::PyObject>();
+    // SAFETY: read only when the size has been compared.
+    let holds = size == head + size_of::<ExtraField>()
+        && unsafe {
+            let field = &*transport.as_ptr().byte_add(head).cast::<ExtraField>();
+            field.0.holds(object(&extra))
+        };
+    if holds { Ok(()) } else { Err(differs()) }
+}
+
 /// Compares a live object of asyncio's own with the fields.
 ///
 /// # Errors
@@ -69,11 +91,9 @@ pub(crate) fn prove_transports(py: Python<'_>) -> PyResult<()> {
             let fields = &*transport.as_ptr().byte_add(head).cast::<TransportFields>();
             fields.extra.holds(object(&extra)) && fields.event_loop.holds(object(&event_loop))
         };
-    if holds {
-        Ok(())
-    } else {
-        Err(PyRuntimeError::new_err(
-            "the layout of asyncio's transports differs",
-        ))
-    }
+    if holds { Ok(()) } else { Err(differs()) }
+}
+
+fn differs() -> PyErr {
+    PyRuntimeError::new_err("the layout of asyncio's transports differs")
 }

@@ -1,0 +1,109 @@
+//! What the Python classes of both ends have in common: methods, attributes and `repr`.
+
+use std::fmt::Write as _;
+
+use pyo3::prelude::*;
+
+use super::life::{fatal, finalize};
+use super::{End, init};
+use crate::ffi::{Builder, Instance, Object, Outcome, Parameters, Ref, object};
+use crate::names;
+use crate::transport::attributes::or_none;
+
+/// Begins a class with what both ends have; `close` is each one's own.
+pub(super) fn shared<T: End>(builder: Builder<T>) -> Builder<T> {
+    attributes(methods(builder))
+        .init(init)
+        .finalizer(finalize)
+        .repr(|py, this| Ok(object(&pyo3::types::PyString::new(py, &text(py, this))).share()))
+}
+
+fn methods<T: End>(builder: Builder<T>) -> Builder<T> {
+    builder
+        .plain(
+            c"is_closing",
+            c"is_closing($self)\n--\n\nTells whether the connection ends or has ended.",
+            |_, this| Ok(Ref::boolean(this.pipe().closing.get())),
+        )
+        .one(
+            c"set_protocol",
+            c"set_protocol($self, protocol)\n--\n\nMakes protocol the one that hears.",
+            |py, this, protocol| none(this.pipe().protocol.set(py, protocol)),
+        )
+        .plain(
+            c"get_protocol",
+            c"get_protocol($self)\n--\n\nThe protocol.",
+            |_, this| Ok(or_none(this.pipe().protocol.share())),
+        )
+        .method(
+            c"_fatal_error",
+            c"_fatal_error($self, exc, message='Fatal error on pipe transport')\n--\n\nReports exc and ends the connection.",
+            |py, this, args| {
+                let names = [names::exc(py), names::message(py)];
+                let parameters = Parameters { function: "_fatal_error", names, positional: 2, required: 1 };
+                let [Some(exception), message] = args.parse(&parameters)? else { return Ok(Ref::none()) };
+                let message = message.map(|message| message.bind(py).to_string());
+                none(fatal(py, this, exception, message.as_deref().unwrap_or("Fatal error on pipe transport")))
+            },
+        )
+}
+
+fn attributes<T: End>(builder: Builder<T>) -> Builder<T> {
+    builder
+        .getter(c"_pipe", c"The file, None once it is closed.", |_, this| {
+            Ok(this.pipe().file.share_or_none())
+        })
+        .getter(c"_fileno", c"The descriptor.", |py, this| {
+            let Ok(fd) = this.pipe().fd.get().into_pyobject(py);
+            Ok(object(&fd).share())
+        })
+        .getter(
+            c"_loop",
+            c"The loop, None once the connection is lost.",
+            |_, this| Ok(this.pipe().event_loop.share_or_none()),
+        )
+        .getter(
+            c"_protocol",
+            c"The protocol, None once the connection is lost.",
+            |_, this| Ok(or_none(this.pipe().protocol.share())),
+        )
+        .getter(c"_closing", c"Whether the connection ends.", |_, this| {
+            Ok(Ref::boolean(this.pipe().closing.get()))
+        })
+}
+
+/// Nothing to return.
+pub(super) fn none(answer: Outcome<()>) -> Outcome<Ref> {
+    answer.map(|()| Ref::none())
+}
+
+/// `repr(transport)`, with CPython's fields.
+pub(super) fn text<T: End>(py: Python<'_>, this: &Instance<T>) -> String {
+    let pipe = this.pipe();
+    let mut text = format!("<{}", name(py, this.object()));
+    let is_open = !pipe.file.is_empty();
+    if !is_open {
+        text.push_str(" closed");
+    } else if pipe.closing.get() {
+        text.push_str(" closing");
+    }
+    let served = pipe.engine().is_some_and(|engine| !engine.closed.get());
+    let state = match (is_open, served) {
+        (true, true) => this.state(py),
+        (true, false) => "open".to_owned(),
+        (false, _) => "closed".to_owned(),
+    };
+    // A string takes whatever is written into it.
+    let _ = write!(text, " fd={} {state}>", pipe.fd.get());
+    text
+}
+
+fn name(py: Python<'_>, object: &Object) -> String {
+    let name = object.bind(py).get_type().name();
+    name.map(|name| name.to_string()).unwrap_or_default()
+}
+
+/// What the engine hears, in `repr`'s words.
+pub(super) fn polling(watched: bool) -> &'static str {
+    if watched { "polling" } else { "idle" }
+}

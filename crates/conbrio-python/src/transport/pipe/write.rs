@@ -1,0 +1,409 @@
+//! `WritePipeTransport`: bytes that go into a pipe.
+//!
+//! They are written when `write` is called, and only what the pipe does not take is owed: a short write stays in one
+//! piece among those of other processes, as the system promises.
+
+use std::cell::Cell;
+use std::io;
+use std::mem::offset_of;
+
+use conbrio_core::outbox::{BadLimits, Flush, Outbox};
+use conbrio_core::sources::Side;
+use conbrio_driver::sys::pipe::{self, Kind};
+use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError, PyOSError};
+use pyo3::prelude::*;
+
+use super::life::{connection_lost, event_loop_of, fatal, guarded, log, lose};
+use super::methods::{none, polling, shared};
+use super::{End, Pipe};
+use crate::ffi::layout::{TransportFields, prove_transports};
+use crate::ffi::{
+    Args, Builder, Class, ClassState, Guarded, Instance, Object, Outcome, Own, Parameters, Ref,
+    Slot, Thunk, Visit, context, object,
+};
+use crate::names;
+use crate::report::{os_exception, text_of};
+use crate::transport::attributes::number;
+use crate::transport::flow::Pressed;
+use crate::transport::write::{Chunk, UNMENTIONED, is_bytes_like};
+
+/// The writing end of a pipe, and its protocol.
+#[repr(C)]
+pub(crate) struct WritePipeTransport {
+    /// What asyncio's own transports keep.
+    fields: TransportFields,
+    dict: Slot,
+    weak_references: Cell<usize>,
+    pipe: Pipe,
+    /// The context in which the write was made that waits for room.
+    writer_context: Slot,
+    outbox: Guarded<Outbox<Chunk>>,
+    /// The engine hears for us whether the descriptor is writable.
+    writing: Cell<bool>,
+    /// `pause_writing()` of the protocol was called.
+    protocol_paused: Cell<bool>,
+    /// Writes that failed or went into the void. CPython: `_conn_lost`.
+    void_writes: Cell<u32>,
+}
+
+static STATE: ClassState = ClassState::new();
+
+impl Class for WritePipeTransport {
+    const NAME: &'static std::ffi::CStr = c"conbrio.WritePipeTransport";
+
+    fn state() -> &'static ClassState {
+        &STATE
+    }
+
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        self.fields.traverse(visit);
+        visit.slot(&self.dict);
+        visit.slot(&self.writer_context);
+        self.pipe.traverse(visit);
+    }
+
+    fn clear(&self) {
+        self.fields.extra.clear();
+        self.dict.clear();
+        self.writer_context.clear();
+        self.pipe.clear();
+    }
+
+    fn has_last_words(&self) -> bool {
+        !self.pipe.file.is_empty()
+    }
+}
+
+impl End for WritePipeTransport {
+    const SHORT: &'static str = "WritePipeTransport";
+    const REFUSAL: &'static str = "Pipe transport is only for pipes, sockets and character devices";
+
+    fn pipe(&self) -> &Pipe {
+        &self.pipe
+    }
+
+    fn extra(&self) -> &Slot {
+        &self.fields.extra
+    }
+
+    /// A pipe or a socket is readable when its other end is closed; a device is when somebody types.
+    fn listens(kind: Kind) -> bool {
+        kind != Kind::Device
+    }
+
+    fn read_ready(py: Python<'_>, this: &Instance<Self>) -> Outcome<()> {
+        log(py, this, "info", "%r was closed by peer")?;
+        if this.owed(py) == 0 {
+            return Self::force_close(py, this, &Ref::none());
+        }
+        let broken = PyBrokenPipeError::new_err(()).into_value(py).into_bound(py);
+        Self::force_close(py, this, object(&broken))
+    }
+
+    fn is_quiet(py: Python<'_>, exception: &Object) -> bool {
+        exception.bind(py).is_instance_of::<PyOSError>()
+    }
+
+    fn force_close(py: Python<'_>, this: &Instance<Self>, exception: &Object) -> Outcome<()> {
+        this.pipe.closing.set(true);
+        this.stop_writing(py);
+        this.forget_owed(py);
+        this.stop_reading(py);
+        lose(py, this, exception.share())
+    }
+
+    fn state(&self, py: Python<'_>) -> String {
+        let owed = self.outbox.lend(py, |outbox| outbox.len());
+        format!("{} bufsize={owed}", polling(self.writing.get()))
+    }
+}
+
+impl Pressed for WritePipeTransport {
+    fn is_over_high(&self, py: Python<'_>) -> bool {
+        self.outbox.lend(py, |outbox| outbox.over_high())
+    }
+
+    fn is_under_low(&self, py: Python<'_>) -> bool {
+        self.outbox.lend(py, |outbox| outbox.under_low())
+    }
+
+    fn set_marks(
+        &self,
+        py: Python<'_>,
+        high: Option<i64>,
+        low: Option<i64>,
+    ) -> Result<(), BadLimits> {
+        self.outbox.lend(py, |outbox| outbox.limits(high, low))
+    }
+
+    fn protocol_paused(&self) -> &Cell<bool> {
+        &self.protocol_paused
+    }
+
+    fn protocol(&self) -> Option<Ref> {
+        self.pipe.protocol.share()
+    }
+
+    fn event_loop(&self) -> Option<Ref> {
+        self.pipe.event_loop.share()
+    }
+}
+
+/// The class `WritePipeTransport`.
+///
+/// # Errors
+/// When it cannot be made, or asyncio's transports are laid out otherwise than we know.
+pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    prove_transports(py)?;
+    let base = names::flow_control(py).map_err(crate::transport::methods::error_of(py))?;
+    let builder =
+        Builder::<WritePipeTransport>::new(c"The writing end of a pipe; made by the loop.")
+            .with_attributes(
+                offset_of!(WritePipeTransport, dict),
+                offset_of!(WritePipeTransport, weak_references),
+            )
+            .new_with(|_, _, _| Ok(WritePipeTransport::unmade()));
+    limits(own(shared(builder))).create(py, Some(&base.bind(py)))
+}
+
+fn own(builder: Builder<WritePipeTransport>) -> Builder<WritePipeTransport> {
+    builder
+        .one(
+            c"write",
+            c"write($self, data)\n--\n\nWrites data; does not wait.",
+            write,
+        )
+        .plain(
+            c"write_eof",
+            c"write_eof($self)\n--\n\nCloses the pipe after what is owed.",
+            |py, this| none(write_eof(py, this)),
+        )
+        .plain(
+            c"can_write_eof",
+            c"can_write_eof($self)\n--\n\nTrue.",
+            |_, _| Ok(Ref::boolean(true)),
+        )
+        .plain(
+            c"close",
+            c"close($self)\n--\n\nThe same as write_eof().",
+            |py, this| none(write_eof(py, this)),
+        )
+        .plain(
+            c"abort",
+            c"abort($self)\n--\n\nCloses the pipe at once.",
+            |py, this| none(WritePipeTransport::force_close(py, this, &Ref::none())),
+        )
+        .getter(
+            c"_conn_lost",
+            c"How many writes went into the void.",
+            |py, this| number(py, this.void_writes.get()),
+        )
+}
+
+fn limits(builder: Builder<WritePipeTransport>) -> Builder<WritePipeTransport> {
+    builder
+        .plain(c"get_write_buffer_size", c"get_write_buffer_size($self)\n--\n\nHow many bytes are owed.", |py, this| {
+            number(py, this.owed(py))
+        })
+        .plain(c"get_write_buffer_limits", c"get_write_buffer_limits($self)\n--\n\nThe marks: low, high.", |py, this| {
+            let (low, high) = this.outbox.lend(py, |outbox| outbox.marks());
+            Ok(Ref::from((low, high).into_pyobject(py)?))
+        })
+        .method(
+            c"set_write_buffer_limits",
+            c"set_write_buffer_limits($self, high=None, low=None)\n--\n\nSets when the protocol pauses and goes on.",
+            |py, this, args| {
+                set_limits(py, this, args)?;
+                none(this.maybe_pause(py))
+            },
+        )
+        .getter(c"_high_water", c"The high mark.", |py, this| {
+            number(py, this.outbox.lend(py, |outbox| outbox.marks().1))
+        })
+        .getter(c"_low_water", c"The low mark.", |py, this| {
+            number(py, this.outbox.lend(py, |outbox| outbox.marks().0))
+        })
+        .getter(c"_protocol_paused", c"Whether the protocol pauses writing.", |_, this| {
+            Ok(Ref::boolean(this.protocol_paused.get()))
+        })
+}
+
+fn set_limits(py: Python<'_>, this: &Instance<WritePipeTransport>, args: Args<'_>) -> Outcome<()> {
+    let [high, low] = args.parse(&Parameters {
+        function: "set_write_buffer_limits",
+        names: [names::high(py), names::low(py)],
+        positional: 2,
+        required: 0,
+    })?;
+    this.set_limits(py, high, low)
+}
+
+impl WritePipeTransport {
+    /// A transport that has no pipe yet.
+    fn unmade() -> Self {
+        Self {
+            fields: TransportFields::empty(),
+            dict: Slot::empty(),
+            weak_references: Cell::new(0),
+            pipe: Pipe::unmade(),
+            writer_context: Slot::empty(),
+            outbox: Guarded::new(Outbox::new()),
+            writing: Cell::new(false),
+            protocol_paused: Cell::new(false),
+            void_writes: Cell::new(0),
+        }
+    }
+
+    /// How many bytes are owed.
+    fn owed(&self, py: Python<'_>) -> usize {
+        self.outbox.lend(py, |outbox| outbox.len())
+    }
+
+    fn note_void(&self) {
+        self.void_writes
+            .set(self.void_writes.get().saturating_add(1));
+    }
+}
+
+/// `write(data)`.
+fn write(py: Python<'_>, this: &Instance<WritePipeTransport>, data: &Object) -> Outcome<Ref> {
+    if !is_bytes_like(py, data) {
+        // CPython: an assertion guards it.
+        return Err(PyAssertionError::new_err(text_of(py, data)).into());
+    }
+    let chunk = match Chunk::of(py, data) {
+        Ok(chunk) => chunk,
+        Err(raised) => return none(broken(py, this, &raised.take())),
+    };
+    if chunk.as_ref().is_empty() || is_void(py, this)? {
+        return Ok(Ref::none());
+    }
+    let was_owed = this.outbox.lend(py, |outbox| {
+        let was_owed = !outbox.is_empty();
+        outbox.push(chunk);
+        was_owed
+    });
+    none(if was_owed {
+        this.maybe_pause(py)
+    } else {
+        flush(py, this)
+    })
+}
+
+/// `write_eof()` and `close()`: writes what is owed, then the connection is lost.
+fn write_eof(py: Python<'_>, this: &Instance<WritePipeTransport>) -> Outcome<()> {
+    if this.pipe.closing.get() || this.pipe.file.is_empty() {
+        return Ok(());
+    }
+    this.pipe.closing.set(true);
+    if this.owed(py) > 0 {
+        return Ok(());
+    }
+    this.stop_reading(py);
+    lose(py, this, Ref::none())
+}
+
+/// Whether a write goes into the void; counts it if so.
+fn is_void(py: Python<'_>, this: &Instance<WritePipeTransport>) -> Outcome<bool> {
+    let before = this.void_writes.get();
+    if before == 0 && !this.pipe.closing.get() {
+        return Ok(false);
+    }
+    if before >= UNMENTIONED {
+        let words = "pipe closed by peer or os.write(pipe, data) raised exception.";
+        names::asyncio_logger(py)?
+            .bind(py)
+            .call_method1("warning", (words,))?;
+    }
+    this.note_void();
+    Ok(true)
+}
+
+/// Writes what is owed; what the pipe does not take waits until there is room.
+fn flush(py: Python<'_>, this: &Instance<WritePipeTransport>) -> Outcome<()> {
+    match send(py, this) {
+        Ok(Flush::Done) => Ok(()),
+        Ok(Flush::Blocked) => {
+            let Some(engine) = this.pipe.engine() else {
+                return Ok(());
+            };
+            this.writer_context.set(context::copy_current(py)?);
+            let runnable = Thunk::new(this.own(), heard);
+            drop(engine.watch(py, this.pipe.fd.get(), Side::Writer, runnable)?);
+            this.writing.set(true);
+            this.maybe_pause(py)
+        }
+        Err(error) => {
+            this.forget_owed(py);
+            broken(py, this, &*os_exception(py, &error)?)
+        }
+    }
+}
+
+fn send(py: Python<'_>, this: &Instance<WritePipeTransport>) -> io::Result<Flush> {
+    let fd = this.pipe.fd.get();
+    this.touch(py);
+    this.outbox.lend(py, |outbox| {
+        outbox.flush(|slices| match slices {
+            [only] => pipe::write(fd, only),
+            several => pipe::write_gather(fd, several),
+        })
+    })
+}
+
+fn broken(py: Python<'_>, this: &Instance<WritePipeTransport>, exception: &Object) -> Outcome<()> {
+    this.note_void();
+    fatal(py, this, exception, "Fatal write error on pipe transport")
+}
+
+/// The descriptor is writable.
+fn heard(py: Python<'_>, this: Own<WritePipeTransport>) -> Outcome<()> {
+    if this.pipe.lost.get() || !this.writing.get() {
+        return Ok(());
+    }
+    let (Some(context), event_loop) = (this.writer_context.share(), event_loop_of(&this)) else {
+        return Ok(());
+    };
+    let answer = context::enter(py, &context).and_then(|()| {
+        let answer = write_ready(py, &this);
+        context::leave(py, &context);
+        answer
+    });
+    guarded(py, &this, event_loop, "_write_ready", answer)
+}
+
+/// Writes more, and does what had to wait for the last byte.
+fn write_ready(py: Python<'_>, this: &Instance<WritePipeTransport>) -> Outcome<()> {
+    if let Err(error) = send(py, this) {
+        this.forget_owed(py);
+        this.stop_writing(py);
+        return broken(py, this, &*os_exception(py, &error)?);
+    }
+    if this.owed(py) > 0 {
+        return Ok(());
+    }
+    this.stop_writing(py);
+    this.maybe_resume(py)?;
+    if this.pipe.closing.get() && !this.pipe.lost.get() {
+        this.stop_reading(py);
+        return connection_lost(py, this, &Ref::none());
+    }
+    Ok(())
+}
+
+impl Instance<WritePipeTransport> {
+    /// Forgets what is owed.
+    fn forget_owed(&self, py: Python<'_>) {
+        let owed: Vec<Chunk> = self.outbox.lend(py, |outbox| outbox.drain_all().collect());
+        drop(owed);
+    }
+
+    /// Has the engine listen no more for room to write.
+    fn stop_writing(&self, py: Python<'_>) {
+        if self.writing.replace(false)
+            && let Some(engine) = self.pipe.engine()
+        {
+            drop(engine.unwatch(py, self.pipe.fd.get(), Side::Writer));
+        }
+    }
+}
