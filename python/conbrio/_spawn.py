@@ -32,7 +32,7 @@ class _Waits(Protocol):
     def _watch_child(self, pid: int, callback: Any, args: tuple[Any, ...], /) -> None: ...
 
 
-class ChildWatcher(_Watcher):  # type: ignore[misc]
+class ChildWatcher(_Watcher):
     """Waits for children on the running loop: natively, or in a thread each where that cannot be.
 
     Shaped as asyncio's own watchers are. Keeps nothing, so that one of it serves every loop.
@@ -73,7 +73,7 @@ def _is_left_to_us() -> bool:
     if policy is None:
         return True
     usual = unix_events._UnixDefaultEventLoopPolicy
-    if getattr(type(policy), "get_child_watcher", None) is not usual.get_child_watcher:  # type: ignore[attr-defined]
+    if getattr(type(policy), "get_child_watcher", None) is not usual.get_child_watcher:
         return False
     watcher = policy._watcher
     if watcher is None:

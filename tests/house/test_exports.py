@@ -16,6 +16,7 @@ conbrio = pytest.importorskip("conbrio")
 # Native names that have no public home, each with the reason.
 INTERNAL = {
     "Event": "the native half of the public Event",
+    "Child": "a child process that the loop waits for; asyncio.SubprocessTransport is what isinstance knows",
     "EventLoop": "the native half of Loop, which is the public one",
     "FutureIter": "what awaits a Future; made by `await` alone",
     "Listener": "a listening socket of a server; asyncio.Server is what isinstance knows",
@@ -23,8 +24,10 @@ INTERNAL = {
     "NATIVE_TASKS": "for the package itself; build_info() tells others",
     "Op": "what a native coroutine method returns; awaited, not named",
     "Ready": "a wait that is over; awaited, not named",
+    "ReadPipeTransport": "made by the loop; asyncio.ReadTransport is what isinstance knows",
     "SocketWait": "what a verb of sock_recv's family waits with",
     "StreamTransport": "made by the loop; asyncio.Transport is what isinstance knows",
+    "WritePipeTransport": "made by the loop; asyncio.WriteTransport is what isinstance knows",
     "resolve_literal": "a part of getaddrinfo, which is the loop's",
     "serve": "a part of create_server, which is the loop's",
     "set_loop_class": "called once, by the room that defines Loop",
