@@ -24,6 +24,10 @@ if sys.version_info >= (3, 14):
 else:
     _Watcher = object
     _ThreadedWatcher = unix_events.ThreadedChildWatcher
+    # What asyncio's policy makes when it is asked for the first time.
+    _UsualWatcher: Any = (
+        unix_events.PidfdChildWatcher if sys.version_info >= (3, 12) else _ThreadedWatcher
+    )
 
 
 class _Waits(Protocol):
@@ -65,9 +69,10 @@ def own_watcher() -> Any:
 
 
 def _is_left_to_us() -> bool:
-    """Tell whether nobody has asked asyncio's policy for a child watcher, or set one.
+    """Tell whether nobody has put a child watcher of their own into asyncio's policy.
 
-    From 3.14 on there is no such thing. A watcher that is there is used, whatever it is.
+    The kind that asyncio itself makes says nothing: it is there once anybody has asked. From 3.14
+    on there are no child watchers.
     """
     policy = events._event_loop_policy  # type: ignore[attr-defined]
     if policy is None:
@@ -76,9 +81,7 @@ def _is_left_to_us() -> bool:
     if getattr(type(policy), "get_child_watcher", None) is not usual.get_child_watcher:
         return False
     watcher = policy._watcher
-    if watcher is None:
-        return True
-    return sys.version_info >= (3, 12) and type(watcher) is unix_events.PidfdChildWatcher
+    return watcher is None or type(watcher) is _UsualWatcher
 
 
 class Spawning:
