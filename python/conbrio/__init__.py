@@ -11,15 +11,33 @@ from ._fallback import Future, Task
 from ._install import install, uninstall
 from ._loop import Loop, new_event_loop
 from ._runner import Runner, run
-from ._sync import Event, Lock, sleep
+from ._sync import (
+    Barrier,
+    BoundedSemaphore,
+    Condition,
+    Event,
+    LifoQueue,
+    Lock,
+    PriorityQueue,
+    Queue,
+    Semaphore,
+    sleep,
+)
 
 __all__ = [
+    "Barrier",
+    "BoundedSemaphore",
+    "Condition",
     "Event",
     "Future",
     "Handle",
+    "LifoQueue",
     "Lock",
     "Loop",
+    "PriorityQueue",
+    "Queue",
     "Runner",
+    "Semaphore",
     "Task",
     "TimerHandle",
     "__version__",

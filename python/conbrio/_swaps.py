@@ -20,8 +20,15 @@ __all__ = ["PRIMITIVES", "held", "hold", "let_go"]
 
 # asyncio's name, and ours: one line each.
 PRIMITIVES: dict[str, Any] = {
+    "Barrier": _sync.Barrier,
+    "BoundedSemaphore": _sync.BoundedSemaphore,
+    "Condition": _sync.Condition,
     "Event": _sync.Event,
+    "LifoQueue": _sync.LifoQueue,
     "Lock": _sync.Lock,
+    "PriorityQueue": _sync.PriorityQueue,
+    "Queue": _sync.Queue,
+    "Semaphore": _sync.Semaphore,
     "sleep": _sync.sleep,
 }
 

@@ -5,14 +5,27 @@ methods, pickling) is CPython's code over the native state. Does not know who us
 """
 
 import abc
-from asyncio import locks
+from asyncio import locks, queues
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from . import _conbrio
 from ._conbrio import sleep
 
-__all__ = ["Event", "Lock", "sleep"]
+__all__ = [
+    "Barrier",
+    "BoundedSemaphore",
+    "Condition",
+    "Event",
+    "LifoQueue",
+    "Lock",
+    "PriorityQueue",
+    "Queue",
+    "Semaphore",
+    "sleep",
+]
+
+T = TypeVar("T")
 
 # Ours, and asyncio's class in whose place it stands.
 _stands_for: dict[type, type] = {}
@@ -83,5 +96,77 @@ class Event(_Kept, _conbrio.Event, locks.Event, metaclass=_Standing):
     _kept: tuple[str, ...] = ("_waiters", "_value")
 
 
-_adopt(Lock, locks.Lock)
-_adopt(Event, locks.Event)
+class Condition(_Kept, _conbrio.Condition, locks.Condition, metaclass=_Standing):
+    """``asyncio.Condition``, natively: tasks wait to be notified, and hold a lock around it."""
+
+    __module__ = "conbrio"
+    _kept: tuple[str, ...] = ("_lock", "_waiters")
+
+
+class Semaphore(_Kept, _conbrio.Semaphore, locks.Semaphore, metaclass=_Standing):
+    """``asyncio.Semaphore``, natively: so many permits, in the order in which they are asked for."""
+
+    __module__ = "conbrio"
+    _kept: tuple[str, ...] = ("_waiters", "_value")
+
+
+class BoundedSemaphore(Semaphore, locks.BoundedSemaphore):
+    """``asyncio.BoundedSemaphore``, natively: takes back no more permits than it has given."""
+
+    __module__ = "conbrio"
+    _kept: tuple[str, ...] = ("_bound_value", "_waiters", "_value")
+
+    def __init__(self, value: int = 1) -> None:
+        self._bound_value = value
+        super().__init__(value)
+
+
+class Barrier(locks.Barrier, metaclass=_Standing):
+    """``asyncio.Barrier`` on a native condition: lets so many tasks go on together."""
+
+    __module__ = "conbrio"
+
+    def __init__(self, parties: int) -> None:
+        super().__init__(parties)
+        self._cond = Condition()
+
+
+class Queue(_Kept, _conbrio.Queue, queues.Queue[T], metaclass=_Standing):
+    """``asyncio.Queue``, natively: hands items from task to task, the oldest first."""
+
+    __module__ = "conbrio"
+    _kept: tuple[str, ...] = (
+        "_maxsize",
+        "_getters",
+        "_putters",
+        "_unfinished_tasks",
+        "_finished",
+        "_queue",
+        "_is_shutdown",
+    )
+
+
+class PriorityQueue(Queue[T], queues.PriorityQueue[T]):
+    """``asyncio.PriorityQueue``, natively: hands out the smallest item first."""
+
+    __module__ = "conbrio"
+
+
+class LifoQueue(Queue[T], queues.LifoQueue[T]):
+    """``asyncio.LifoQueue``, natively: hands out the youngest item first."""
+
+    __module__ = "conbrio"
+
+
+for _ours, _home in (
+    (Lock, locks.Lock),
+    (Event, locks.Event),
+    (Condition, locks.Condition),
+    (Semaphore, locks.Semaphore),
+    (BoundedSemaphore, locks.BoundedSemaphore),
+    (Barrier, locks.Barrier),
+    (Queue, queues.Queue),
+    (PriorityQueue, queues.PriorityQueue),
+    (LifoQueue, queues.LifoQueue),
+):
+    _adopt(_ours, _home)

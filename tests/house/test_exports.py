@@ -15,6 +15,7 @@ conbrio = pytest.importorskip("conbrio")
 
 # Native names that have no public home, each with the reason.
 INTERNAL = {
+    "Condition": "the native half of the public Condition",
     "Event": "the native half of the public Event",
     "Child": "a child process that the loop waits for; asyncio.SubprocessTransport is what isinstance knows",
     "EventLoop": "the native half of Loop, which is the public one",
@@ -23,8 +24,10 @@ INTERNAL = {
     "Lock": "the native half of the public Lock",
     "NATIVE_TASKS": "for the package itself; build_info() tells others",
     "Op": "what a native coroutine method returns; awaited, not named",
+    "Queue": "the native half of the public Queue",
     "Ready": "a wait that is over; awaited, not named",
     "ReadPipeTransport": "made by the loop; asyncio.ReadTransport is what isinstance knows",
+    "Semaphore": "the native half of the public Semaphore",
     "SocketWait": "what a verb of sock_recv's family waits with",
     "StreamTransport": "made by the loop; asyncio.Transport is what isinstance knows",
     "WritePipeTransport": "made by the loop; asyncio.WriteTransport is what isinstance knows",

@@ -15,7 +15,6 @@ mod report;
 mod runnable;
 mod server;
 mod sock;
-#[expect(dead_code, reason = "the primitives that need the rest follow")]
 mod sync;
 mod task;
 mod transport;

@@ -95,6 +95,11 @@ strings! {
     limit = "limit";
     private_loop = "_loop";
     name = "name";
+    immediate = "immediate";
+    item = "item";
+    number = "n";
+    pop = "pop";
+    predicate = "predicate";
     pause_writing = "pause_writing";
     popleft = "popleft";
     remove = "remove";
@@ -127,7 +132,25 @@ imports! {
     adopt = "conbrio._registry", "adopt";
 }
 
+#[cfg(not(Py_3_13))]
 imports! {
+    queue_shut_down = "asyncio.queues", "QueueEmpty";
+}
+
+#[cfg(Py_3_13)]
+imports! {
+    queue_shut_down = "asyncio.queues", "QueueShutDown";
+}
+
+imports! {
+    heappop = "heapq", "heappop";
+    heappush = "heapq", "heappush";
+    own_event_class = "conbrio._sync", "Event";
+    own_lifo_queue_class = "conbrio._sync", "LifoQueue";
+    own_lock_class = "conbrio._sync", "Lock";
+    own_priority_queue_class = "conbrio._sync", "PriorityQueue";
+    queue_empty = "asyncio.queues", "QueueEmpty";
+    queue_full = "asyncio.queues", "QueueFull";
     deque = "collections", "deque";
     cancelled_error = "asyncio.exceptions", "CancelledError";
     invalid_state_error = "asyncio.exceptions", "InvalidStateError";

@@ -74,7 +74,6 @@ pub(crate) struct Op {
     /// It has just been yielded, and nobody has taken note yet.
     blocks: Cell<bool>,
     /// For the deed: where in it the op is.
-    #[expect(dead_code, reason = "the deeds that have several parts follow")]
     pub(crate) phase: Cell<u8>,
     /// For the deed: a number.
     pub(crate) number: Cell<u64>,

@@ -97,6 +97,12 @@ pub(super) fn abandon(
 }
 
 impl Instance<Event> {
+    /// Takes the flag down.
+    #[inline]
+    pub(super) fn unset(&self) {
+        self.is_set.set(false);
+    }
+
     /// Sets the flag and wakes everybody.
     ///
     /// # Errors

@@ -99,9 +99,9 @@ fn abandon(py: Python<'_>, op: &Instance<Op>, exception: Ref, _was_woken: bool) 
 }
 
 impl Instance<Lock> {
-    /// Whether asyncio's methods do everything.
-    pub(super) fn is_foreign(&self) -> bool {
-        self.shape.is_foreign()
+    /// Whether nobody has replaced what `async with` calls.
+    pub(super) fn enters_natively(&self) -> bool {
+        self.shape.enters_natively()
     }
 
     /// Whether somebody holds it.
@@ -183,7 +183,22 @@ impl Instance<Lock> {
         }
     }
 
-    fn enter(&self, py: Python<'_>) -> Outcome<Ref> {
+    /// A wait that takes it.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub(super) fn acquire(&self, py: Python<'_>) -> Outcome<Ref> {
+        if self.shape.is_foreign() {
+            return delegate(py, self, "acquire", &[]);
+        }
+        Ok(op::new(py, &ACQUIRE, Some(self.object().share()), None)?.erase())
+    }
+
+    /// What `async with` awaits first.
+    ///
+    /// # Errors
+    /// As `try_take`.
+    pub(super) fn enter(&self, py: Python<'_>) -> Outcome<Ref> {
         if !self.shape.enters_natively() {
             return delegate(py, self, "__aenter__", &[]);
         }
@@ -232,12 +247,7 @@ fn methods(builder: Builder<Lock>) -> Builder<Lock> {
         .plain(
             c"acquire",
             c"acquire($self, /)\n--\n\nWait for the lock and take it; awaited, it returns True.",
-            |py, this| {
-                if this.shape.is_foreign() {
-                    return delegate(py, this, "acquire", &[]);
-                }
-                Ok(op::new(py, &ACQUIRE, Some(this.object().share()), None)?.erase())
-            },
+            |py, this| this.acquire(py),
         )
         .plain(
             c"release",

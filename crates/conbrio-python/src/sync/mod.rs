@@ -3,19 +3,26 @@
 //! The native classes come before asyncio's own in the classes that people see, so what is cold (reprs, subclasses that
 //! replace inner methods) is CPython's code over the native state.
 
+mod condition;
 mod event;
 mod line;
 mod lock;
+mod queue;
+mod semaphore;
 mod shape;
 mod sleep;
 
 use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 
-use crate::ffi::{Class, Object, Raised, is_empty, object};
+use crate::ffi::{Class, Object, Outcome, Raised, Ref, is_empty, object, tuple_items};
 
+use condition::Condition;
 use event::Event;
 use lock::Lock;
+use queue::Queue;
+use semaphore::Semaphore;
 
 /// Adds the names to the module.
 ///
@@ -26,6 +33,9 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("sleep", sleep::function(py)?)?;
     module.add("Lock", lock::class(py)?)?;
     module.add("Event", event::class(py)?)?;
+    module.add("Condition", condition::class(py)?)?;
+    module.add("Semaphore", semaphore::class(py)?)?;
+    module.add("Queue", queue::class(py)?)?;
     Ok(())
 }
 
@@ -36,6 +46,9 @@ pub(crate) fn adopt(class: &Bound<'_, PyAny>) {
     shape::adopt(class);
     expect::<Lock>(class);
     expect::<Event>(class);
+    expect::<Condition>(class);
+    expect::<Semaphore>(class);
+    expect::<Queue>(class);
 }
 
 /// Lets instances of `class` be known for what they are at a glance, if it is the first made of `T`.
@@ -50,6 +63,41 @@ fn expect<T: Class>(class: &Bound<'_, PyAny>) {
 /// Whether a constructor was given nothing.
 fn no_arguments(_py: Python<'_>, args: &Object, keywords: Option<&Object>) -> bool {
     is_empty(args) && keywords.is_none_or(is_empty)
+}
+
+/// What a constructor that takes one argument was given.
+enum Only {
+    /// Nothing.
+    Nothing,
+    /// That argument.
+    This(Ref),
+    /// Something that it does not take.
+    Others,
+}
+
+/// The one argument that a constructor takes, by position or by `name`.
+fn only_argument(
+    py: Python<'_>,
+    args: &Object,
+    keywords: Option<&Object>,
+    name: &Bound<'_, PyString>,
+) -> Outcome<Only> {
+    let by_name = match keywords.filter(|keywords| !is_empty(keywords)) {
+        None => None,
+        Some(keywords) => {
+            let keywords = keywords.bind(py);
+            if keywords.len()? != 1 || !keywords.contains(name)? {
+                return Ok(Only::Others);
+            }
+            Some(Ref::from(keywords.get_item(name)?))
+        }
+    };
+    match (tuple_items(args), by_name) {
+        ([], None) => Ok(Only::Nothing),
+        ([], Some(given)) => Ok(Only::This(given)),
+        ([given], None) => Ok(Only::This(given.share())),
+        _ => Ok(Only::Others),
+    }
 }
 
 /// What deleting an attribute raises that cannot be.

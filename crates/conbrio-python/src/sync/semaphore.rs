@@ -1,0 +1,344 @@
+//! `Semaphore` and `BoundedSemaphore`: so many permits, given in the order in which they were asked for.
+
+use std::cell::Cell;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use super::line::Line;
+use super::shape::{Shape, bound_loop, delegate, initialise_next};
+use super::{Only, attribute_without_value, only_argument};
+use crate::ffi::{
+    Builder, Class, ClassState, Instance, Object, Outcome, Ref, Slot, Visit, is_instance, object,
+    raise_in_context,
+};
+use crate::names;
+use crate::op::{self, Deed, Doing, Op, ready};
+
+/// The native half of `asyncio.Semaphore`, and of the bounded one.
+pub(super) struct Semaphore {
+    line: Line,
+    /// The loop it is bound to.
+    bound: Slot,
+    /// How many permits are left.
+    value: Cell<i64>,
+    /// The value as it was given, if that is no whole number.
+    odd: Slot,
+    /// How many there are in all, of a bounded one.
+    most: Cell<Option<i64>>,
+    shape: Shape,
+}
+
+static STATE: ClassState = ClassState::new();
+
+impl Class for Semaphore {
+    const NAME: &'static std::ffi::CStr = c"conbrio._conbrio.Semaphore";
+
+    fn state() -> &'static ClassState {
+        &STATE
+    }
+
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        self.line.traverse(visit);
+        visit.slot(&self.bound);
+        visit.slot(&self.odd);
+    }
+
+    fn clear(&self) {
+        self.line.clear();
+        self.bound.clear();
+        self.odd.clear();
+    }
+}
+
+/// What other methods call by name.
+const INNER: &[&str] = &["_get_loop", "_wake_up_next", "locked"];
+/// What `async with` calls by name.
+const OUTER: &[&str] = &["acquire", "release"];
+
+static ACQUIRE: Deed = Deed {
+    name: "Semaphore.acquire",
+    begin,
+    resume,
+    abandon,
+};
+
+static ENTER: Deed = Deed {
+    name: "_ContextManagerMixin.__aenter__",
+    begin,
+    resume,
+    abandon,
+};
+
+/// What the wait returns: what it was made with, else `True`.
+fn value(op: &Instance<Op>) -> Doing {
+    Doing::Done(op.item.take().unwrap_or_else(|| Ref::boolean(true)))
+}
+
+fn begin(py: Python<'_>, op: &Instance<Op>) -> Outcome<Doing> {
+    let held = op.owner.share_or_none();
+    let Some(semaphore) = Instance::<Semaphore>::of(&held) else {
+        return Ok(value(op));
+    };
+    if semaphore.try_take(py)? {
+        return Ok(value(op));
+    }
+    let event_loop = bound_loop(py, semaphore.object(), &semaphore.bound)?;
+    semaphore.line.push(py, op.object())?;
+    op.park(event_loop);
+    Ok(Doing::Parked)
+}
+
+fn resume(py: Python<'_>, op: &Instance<Op>) -> Outcome<Doing> {
+    if let Some(semaphore) = Instance::<Semaphore>::of(&op.owner.share_or_none()) {
+        semaphore.line.remove(py, op.object())?;
+        semaphore.wake_allowed(py)?;
+    }
+    Ok(value(op))
+}
+
+fn abandon(py: Python<'_>, op: &Instance<Op>, exception: Ref, was_woken: bool) -> Outcome<Doing> {
+    if let Some(semaphore) = Instance::<Semaphore>::of(&op.owner.share_or_none()) {
+        semaphore.line.remove(py, op.object())?;
+        let given_back = was_woken && is_instance(&exception, names::cancelled_error(py)?);
+        if given_back {
+            semaphore.value.set(semaphore.value.get() + 1);
+        }
+        // CPython: up to 3.12 only who gives a permit back wakes the next.
+        if cfg!(Py_3_13) || given_back {
+            semaphore.wake_allowed(py)?;
+        }
+    }
+    Err(raise_in_context(&exception))
+}
+
+impl Instance<Semaphore> {
+    #[inline]
+    fn is_locked(&self, py: Python<'_>) -> Outcome<bool> {
+        Ok(self.value.get() == 0 || !self.line.is_all_cancelled(py)?)
+    }
+
+    #[inline]
+    fn try_take(&self, py: Python<'_>) -> Outcome<bool> {
+        if self.is_locked(py)? {
+            return Ok(false);
+        }
+        self.value.set(self.value.get() - 1);
+        Ok(true)
+    }
+
+    /// Gives the next who waits a permit; false when nobody does.
+    #[inline]
+    fn wake_next(&self, py: Python<'_>) -> Outcome<bool> {
+        // Order: the permit is gone before anybody can hear of it.
+        self.value.set(self.value.get() - 1);
+        let woken = self.line.wake_next(py);
+        if !matches!(woken, Ok(true)) {
+            self.value.set(self.value.get() + 1);
+        }
+        woken
+    }
+
+    /// Wakes those for whom there are permits; up to 3.12 one of them.
+    #[inline]
+    fn wake_allowed(&self, py: Python<'_>) -> Outcome<()> {
+        while self.value.get() > 0 {
+            if !self.wake_next(py)? || !cfg!(Py_3_13) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn release(&self, py: Python<'_>) -> Outcome<()> {
+        if self.most.get().is_some_and(|most| self.value.get() >= most) {
+            let text = "BoundedSemaphore released too many times";
+            return Err(PyValueError::new_err(text).into());
+        }
+        self.value.set(self.value.get() + 1);
+        self.wake_next(py).map(drop)
+    }
+
+    fn enter(&self, py: Python<'_>) -> Outcome<Ref> {
+        if !self.shape.enters_natively() {
+            return delegate(py, self, "__aenter__", &[]);
+        }
+        if self.try_take(py)? {
+            return ready(py);
+        }
+        let owner = Some(self.object().share());
+        Ok(op::new(py, &ENTER, owner, Some(Ref::none()))?.erase())
+    }
+}
+
+fn init(
+    py: Python<'_>,
+    this: &Instance<Semaphore>,
+    args: &Object,
+    keywords: Option<&Object>,
+) -> Outcome<()> {
+    this.shape.look(py, this.object(), INNER, OUTER)?;
+    let value = only_argument(py, args, keywords, pyo3::intern!(py, "value"))?;
+    let number = match &value {
+        Only::Nothing => Some(1),
+        Only::This(given) => given.bind(py).extract::<i64>().ok(),
+        Only::Others => None,
+    };
+    let Some(number) = number.filter(|_| !this.shape.is_foreign()) else {
+        this.shape.set_foreign();
+        return initialise_next(py, this, args, keywords);
+    };
+    if number < 0 {
+        return Err(PyValueError::new_err("Semaphore initial value must be >= 0").into());
+    }
+    this.value.set(number);
+    Ok(())
+}
+
+/// The class `Semaphore`.
+///
+/// # Errors
+/// When it cannot be made.
+pub(super) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let builder = Builder::<Semaphore>::new(c"The native half of Semaphore.")
+        .subclassable()
+        .new_with(|_, _, _| {
+            Ok(Semaphore {
+                line: Line::new(),
+                bound: Slot::empty(),
+                value: Cell::new(1),
+                odd: Slot::empty(),
+                most: Cell::new(None),
+                shape: Shape::plain(),
+            })
+        })
+        .init(init)
+        .attribute_set(|py, this, name| this.shape.note(py, name));
+    privates(entries(methods(builder))).create(py, None)
+}
+
+fn methods(builder: Builder<Semaphore>) -> Builder<Semaphore> {
+    builder
+        .plain(
+            c"locked",
+            c"locked($self, /)\n--\n\nReturn True if acquire() would have to wait.",
+            |py, this| {
+                if this.shape.is_foreign() {
+                    return delegate(py, this, "locked", &[]);
+                }
+                this.is_locked(py).map(Ref::boolean)
+            },
+        )
+        .plain(
+            c"acquire",
+            c"acquire($self, /)\n--\n\nWait for a permit and take it; awaited, it returns True.",
+            |py, this| {
+                if this.shape.is_foreign() {
+                    return delegate(py, this, "acquire", &[]);
+                }
+                Ok(op::new(py, &ACQUIRE, Some(this.object().share()), None)?.erase())
+            },
+        )
+        .plain(
+            c"release",
+            c"release($self, /)\n--\n\nGive a permit back, to the next who waits if there is one.",
+            |py, this| {
+                if this.shape.is_foreign() {
+                    return delegate(py, this, "release", &[]);
+                }
+                this.release(py)?;
+                Ok(Ref::none())
+            },
+        )
+        .plain(
+            c"_wake_up_next",
+            c"_wake_up_next($self, /)\n--\n\n",
+            |py, this| {
+                if this.shape.is_foreign() {
+                    return delegate(py, this, "_wake_up_next", &[]);
+                }
+                this.wake_next(py).map(Ref::boolean)
+            },
+        )
+}
+
+fn entries(builder: Builder<Semaphore>) -> Builder<Semaphore> {
+    builder
+        .plain(
+            c"__aenter__",
+            c"__aenter__($self, /)\n--\n\n",
+            |py, this| this.enter(py),
+        )
+        .method(
+            c"__aexit__",
+            c"__aexit__($self, exc_type, exc, tb, /)\n--\n\n",
+            |py, this, args| {
+                if !this.shape.enters_natively() {
+                    return delegate(py, this, "__aexit__", args.positional());
+                }
+                this.release(py)?;
+                ready(py)
+            },
+        )
+}
+
+fn number(py: Python<'_>, value: i64) -> Ref {
+    let Ok(value) = value.into_pyobject(py);
+    object(&value).share()
+}
+
+fn privates(builder: Builder<Semaphore>) -> Builder<Semaphore> {
+    builder
+        .property(
+            c"_loop",
+            c"The loop it is bound to.",
+            |_, this| Ok(this.bound.share_or_none()),
+            |_, this, value| {
+                drop(this.bound.replace(value.map(Object::share)));
+                Ok(())
+            },
+        )
+        .property(
+            c"_value",
+            c"How many permits are left.",
+            |py, this| {
+                Ok(this
+                    .odd
+                    .share()
+                    .unwrap_or_else(|| number(py, this.value.get())))
+            },
+            |py, this, value| {
+                let value = value.ok_or_else(attribute_without_value)?;
+                this.odd.clear();
+                match value.bind(py).extract::<i64>() {
+                    Ok(number) => this.value.set(number),
+                    Err(_) => this.odd.set(value.share()),
+                }
+                Ok(())
+            },
+        )
+        .property(
+            c"_bound_value",
+            c"How many permits there are in all.",
+            |py, this| match this.most.get() {
+                Some(most) => Ok(number(py, most)),
+                None => Ok(Ref::none()),
+            },
+            |py, this, value| {
+                let value = value.ok_or_else(attribute_without_value)?;
+                this.most.set(value.bind(py).extract::<i64>().ok());
+                Ok(())
+            },
+        )
+        .property(
+            c"_waiters",
+            c"Who waits.",
+            |py, this| this.line.shown_if_any(py),
+            |py, this, value| {
+                let value = value.ok_or_else(attribute_without_value)?;
+                this.line.open_as(py, value);
+                Ok(())
+            },
+        )
+}
