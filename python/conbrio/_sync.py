@@ -7,10 +7,13 @@ methods, pickling) is CPython's code over the native state. Does not know who us
 import abc
 from asyncio import locks, queues
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _conbrio
 from ._conbrio import sleep
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsRichComparison
 
 __all__ = [
     "Barrier",
@@ -26,6 +29,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+P = TypeVar("P", bound="SupportsRichComparison")
 
 # Ours, and asyncio's class in whose place it stands.
 _stands_for: dict[type, type] = {}
@@ -104,7 +108,7 @@ class Condition(_Kept, _conbrio.Condition, locks.Condition, metaclass=_Standing)
 
 
 class Semaphore(_Kept, _conbrio.Semaphore, locks.Semaphore, metaclass=_Standing):
-    """``asyncio.Semaphore``, natively: so many permits, in the order in which they are asked for."""
+    """``asyncio.Semaphore``, natively: so many permits, first come, first served."""
 
     __module__ = "conbrio"
     _kept: tuple[str, ...] = ("_waiters", "_value")
@@ -146,7 +150,7 @@ class Queue(_Kept, _conbrio.Queue, queues.Queue[T], metaclass=_Standing):
     )
 
 
-class PriorityQueue(Queue[T], queues.PriorityQueue[T]):
+class PriorityQueue(Queue[P], queues.PriorityQueue[P]):
     """``asyncio.PriorityQueue``, natively: hands out the smallest item first."""
 
     __module__ = "conbrio"

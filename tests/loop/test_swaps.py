@@ -132,8 +132,8 @@ def test_abstract_classes_can_stand_beside(name):
 
     kind = getattr(conbrio, name)
     bases = (kind, abc.ABC) if name.endswith("Queue") else (kind, abc.ABC, Generic[item])
-    Mixed = types.new_class("Mixed", bases)
+    mixed = types.new_class("Mixed", bases)
 
-    one = Mixed(*((1,) if name == "Barrier" else ()))
+    one = mixed(*((1,) if name == "Barrier" else ()))
     assert weakref.ref(one)() is one
-    assert Mixed[int] is not None
+    assert mixed[int] is not None

@@ -251,16 +251,6 @@ fn methods(builder: Builder<Semaphore>) -> Builder<Semaphore> {
                 Ok(Ref::none())
             },
         )
-        .plain(
-            c"_wake_up_next",
-            c"_wake_up_next($self, /)\n--\n\n",
-            |py, this| {
-                if this.shape.is_foreign() {
-                    return delegate(py, this, "_wake_up_next", &[]);
-                }
-                this.wake_next(py).map(Ref::boolean)
-            },
-        )
 }
 
 fn entries(builder: Builder<Semaphore>) -> Builder<Semaphore> {
