@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import textwrap
 
 import pytest
 
@@ -165,7 +166,9 @@ async def main():
 print(asyncio.Task is _asyncio.Task, asyncio.current_task is getattr(_asyncio, "current_task", asyncio.current_task))
 print(conbrio.run(main()), asyncio.run(main()))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False
+    )
     assert (done.stdout, done.stderr) == ("True True\nTrue True\n", "")
 
 
@@ -185,3 +188,84 @@ def test_installed_child_threads_and_forks_use_our_loop():
     """
     ignored = ("-W", "ignore::DeprecationWarning")  # a thread that was joined may still be seen
     assert children.output(code, None, *ignored) == "conbrio 7\n"
+
+
+WITHOUT_POLICIES = """
+import threading, unittest
+from asyncio import events, runners, unix_events
+import conbrio
+
+# As asyncio is from 3.16 on: a loop for each thread, a function that makes loops, and no policy.
+current = threading.local()
+
+def set_event_loop(loop):
+    current.loop = loop
+
+def get_event_loop():
+    running = events._get_running_loop()
+    if running is not None:
+        return running
+    loop = getattr(current, "loop", None)
+    if loop is None:
+        raise RuntimeError("no current event loop")
+    return loop
+
+def new_event_loop():
+    return asyncio.SelectorEventLoop()
+
+for module in (asyncio, events, unix_events):
+    for name in [name for name in vars(module) if "olicy" in name or "hild_watcher" in name]:
+        delattr(module, name)
+for module in (asyncio, events):
+    for each in (set_event_loop, get_event_loop, new_event_loop):
+        setattr(module, each.__name__, each)
+version = sys.version_info
+sys.version_info = (3, 16, 0, "final", 0)
+for name in ("conbrio._install", "conbrio"):
+    del sys.modules[name]
+import conbrio
+sys.version_info = version
+"""
+
+
+def test_a_python_without_policies():
+    """From 3.16 on there is the function that makes loops, and nothing else to put a loop into."""
+    code = """
+    async def kind():
+        if version >= (3, 14):  # until then asyncio's own loop asks its policy about children
+            process = await asyncio.create_subprocess_exec("/bin/true")
+            await process.wait()
+        return type(asyncio.get_running_loop()).__module__
+    def kinds():
+        loop = asyncio.new_event_loop()
+        loop.close()
+        with asyncio.Runner() as runner:
+            ran = runner.run(kind())
+        return asyncio.run(kind()), ran, type(loop).__module__
+    assert "EventLoopPolicy" not in conbrio.__all__
+    assert not hasattr(conbrio, "EventLoopPolicy")
+    before = asyncio.new_event_loop, events.new_event_loop
+    print(*kinds())
+    conbrio.install()
+    conbrio.install()
+    print(*kinds())
+    assert asyncio.new_event_loop is events.new_event_loop
+    print(conbrio.run(kind()))
+    conbrio.uninstall()
+    print(*kinds())
+    assert before == (asyncio.new_event_loop, events.new_event_loop)
+    conbrio.uninstall()
+    conbrio.install()
+    asyncio.new_event_loop = events.new_event_loop = new_event_loop
+    conbrio.uninstall()
+    print(*kinds())
+    conbrio.install()
+    class Case(unittest.IsolatedAsyncioTestCase):
+        async def test_kind(self):
+            print(await kind())
+    unittest.main(argv=["test"], exit=False, testRunner=unittest.TextTestRunner(stream=open(os.devnull, "w")))
+    """
+    found = children.output(WITHOUT_POLICIES + textwrap.dedent(code)).splitlines()
+    theirs, ours = ["asyncio.unix_events " * 3, "conbrio " * 3]
+    wanted = [theirs, ours, "conbrio", theirs, theirs, "conbrio"]
+    assert [line.split() for line in found] == [line.split() for line in wanted]

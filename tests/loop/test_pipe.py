@@ -16,7 +16,7 @@ import weakref
 
 import pytest
 
-from loopkit import peers
+from loopkit import children, peers
 from loopkit.peers import Recorder
 
 # ruff: noqa: ASYNC230, SIM115 - pipes are opened at once, and their transports close them
@@ -693,3 +693,23 @@ def test_streams_over_pipes(run):
         return [int(line) for line in lines] == list(range(3000))
 
     assert run(main())
+
+
+def test_a_transport_that_is_left_at_exit_warns(driver):
+    code = """
+        async def main():
+            out, into = os.pipe()
+            loop = asyncio.get_running_loop()
+            global left
+            left = [
+                await loop.connect_read_pipe(asyncio.Protocol, open(out, "rb", 0)),
+                await loop.connect_write_pipe(asyncio.BaseProtocol, open(into, "wb", 0)),
+            ]
+
+        loop = new_loop()
+        loop.run_until_complete(main())
+    """
+    status, out, err = children.run_python(code, driver, "-W", "default")
+    assert (status, out) == (0, "")
+    assert err.count("ResourceWarning: unclosed transport <") == 2
+    assert "ignored" not in err

@@ -226,10 +226,11 @@ pub(super) fn finalize(py: Python<'_>, this: &Instance<StreamTransport>) {
     if !this.life.open.get() {
         return;
     }
-    let warned = warn_unclosed(py, this);
+    let warned = warn_unclosed(py, this).map_err(Raised::take);
     let closed = close_socket(py, this).and_then(|()| this.detach(py));
-    for raised in [warned, closed].into_iter().filter_map(Result::err) {
-        write_unraisable(raised, this.object());
+    let closed = closed.map_err(Raised::take);
+    for exception in [warned, closed].into_iter().filter_map(Result::err) {
+        write_unraisable(raise(exception), this.object());
     }
 }
 

@@ -18,6 +18,8 @@ use crate::names;
 /// When it cannot be made, or asyncio's transports are laid out otherwise than we know.
 pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     prove_transports(py)?;
+    // Imported now: transports say their last words even when nothing can be imported any more.
+    names::warn(py).map_err(error_of(py))?;
     let base = names::flow_control(py).map_err(error_of(py))?;
     let (dict, weak_references) = StreamTransport::ATTRIBUTES;
     let builder = Builder::<StreamTransport>::new(

@@ -156,10 +156,10 @@ pub(super) fn finalize<T: End>(py: Python<'_>, this: &Instance<T>) {
     if this.pipe().file.is_empty() {
         return;
     }
-    let warned = warn_unclosed(py, this);
-    let closed = close_file(py, this);
-    for raised in [warned, closed].into_iter().filter_map(Result::err) {
-        write_unraisable(raised, this.object());
+    let warned = warn_unclosed(py, this).map_err(Raised::take);
+    let closed = close_file(py, this).map_err(Raised::take);
+    for exception in [warned, closed].into_iter().filter_map(Result::err) {
+        write_unraisable(raise(exception), this.object());
     }
 }
 
