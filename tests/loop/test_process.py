@@ -303,9 +303,10 @@ def test_signals_after_the_end(same):
 
 def test_the_order_of_ends_is_asyncios(same_trace):
     class Protocol(asyncio.SubprocessProtocol):
-        def __init__(self, note, end):
+        def __init__(self, loop, note):
             self.note = note
-            self.end = end
+            self.ends = {fd: loop.create_future() for fd in range(3)}
+            self.end = loop.create_future()
 
         def connection_made(self, transport):
             self.note("made")
@@ -315,6 +316,7 @@ def test_the_order_of_ends_is_asyncios(same_trace):
 
         def pipe_connection_lost(self, fd, exc):
             self.note("pipe", fd, exc)
+            self.ends[fd].set_result(None)
 
         def process_exited(self):
             self.note("exited")
@@ -323,26 +325,25 @@ def test_the_order_of_ends_is_asyncios(same_trace):
             self.note("lost", exc)
             self.end.set_result(None)
 
+    code = "read line; echo out; exec >&-; read line; exec 2>&-; read line; exec sleep 60 <&-"
+
     async def script(loop, note):
-        end = loop.create_future()
-        transport, _ = await loop.subprocess_exec(
-            lambda: Protocol(note, end),
-            "/bin/sh",
-            "-c",
-            "read line; exec >&-; read line; exec 2>&-; read line; exit 5",
+        transport, protocol = await loop.subprocess_exec(
+            lambda: Protocol(loop, note), "/bin/sh", "-c", code
         )
         note("started", transport.get_returncode())
         stdin = transport.get_pipe_transport(0)
-        for _ in range(3):
+        for fd in (1, 2, 0):
             stdin.write(b"go\n")
-            await asyncio.sleep(0.03)
+            await protocol.ends[fd]
         note("waits", transport.get_returncode())
-        await end
+        transport.terminate()
+        await protocol.end
         note("ended", transport.get_returncode())
         transport.close()
 
     trace = same_trace(script, turns=False)
-    assert ["exited"] in [each[1:] for each in trace]
+    assert trace[-3:-1] == [[None, "lost", None], [None, "ended", -signal.SIGTERM]]
 
 
 @pytest.mark.beyond_asyncio("on 3.11 a thread tells of the end, in no context")

@@ -78,13 +78,9 @@ pub fn kind(fd: RawFd) -> io::Result<Kind> {
 
 /// Makes reads and writes of `fd` wait for nothing.
 pub fn set_nonblocking(fd: RawFd) -> io::Result<()> {
-    // SAFETY: no pointers.
-    let flags = number(unsafe { libc::fcntl(fd, libc::F_GETFL) })?;
-    if flags & libc::O_NONBLOCK != 0 {
-        return Ok(());
-    }
-    // SAFETY: no pointers.
-    number(unsafe { libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK) }).map(drop)
+    let mut on: libc::c_int = 1;
+    // SAFETY: `on` is readable for the length of a C int.
+    number(unsafe { libc::ioctl(fd, libc::FIONBIO, &raw mut on) }).map(drop)
 }
 
 /// Fails with EBADF when `fd` names no open descriptor.
