@@ -11,6 +11,15 @@ from ._fallback import Future, Task
 from ._install import install, uninstall
 from ._loop import Loop, new_event_loop
 from ._runner import Runner, run
+from ._streams import (
+    StreamReader,
+    StreamReaderProtocol,
+    StreamWriter,
+    open_connection,
+    open_unix_connection,
+    start_server,
+    start_unix_server,
+)
 from ._sync import (
     Barrier,
     BoundedSemaphore,
@@ -38,14 +47,21 @@ __all__ = [
     "Queue",
     "Runner",
     "Semaphore",
+    "StreamReader",
+    "StreamReaderProtocol",
+    "StreamWriter",
     "Task",
     "TimerHandle",
     "__version__",
     "build_info",
     "install",
     "new_event_loop",
+    "open_connection",
+    "open_unix_connection",
     "run",
     "sleep",
+    "start_server",
+    "start_unix_server",
     "uninstall",
 ]
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from . import _sync
+from . import _streams, _sync
 from ._conbrio import _swapped as shown
 
 __all__ = ["PRIMITIVES", "held", "hold", "let_go"]
@@ -29,7 +29,14 @@ PRIMITIVES: dict[str, Any] = {
     "PriorityQueue": _sync.PriorityQueue,
     "Queue": _sync.Queue,
     "Semaphore": _sync.Semaphore,
+    "StreamReader": _streams.StreamReader,
+    "StreamReaderProtocol": _streams.StreamReaderProtocol,
+    "StreamWriter": _streams.StreamWriter,
+    "open_connection": _streams.open_connection,
+    "open_unix_connection": _streams.open_unix_connection,
     "sleep": _sync.sleep,
+    "start_server": _streams.start_server,
+    "start_unix_server": _streams.start_unix_server,
 }
 
 # What asyncio had at import, before anybody could swap it.

@@ -43,6 +43,7 @@ FLOORS: dict[str, list[str]] = {
     "conbrio": [
         "_conbrio",
         "_connect _serve _sock _transports _datagram _spawn _sendfile _fallback _registry _sync",
+        "_streams",
         "_loop _swaps",
         "_runner _install",
         "gevent pool files selector bridge monitor ipython testing",

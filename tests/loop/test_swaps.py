@@ -12,9 +12,10 @@ from loopkit import children
 
 conbrio = pytest.importorskip("conbrio")
 swaps = pytest.importorskip("conbrio._swaps")
+_sync = pytest.importorskip("conbrio._sync")
 
 NAMES = sorted(swaps.PRIMITIVES)
-CLASSES = [name for name in NAMES if isinstance(swaps.PRIMITIVES[name], type)]
+CLASSES = [name for name in NAMES if isinstance(getattr(_sync, name, None), type)]
 
 
 @pytest.fixture

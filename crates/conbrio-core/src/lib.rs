@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod inbox;
 pub mod inflow;
+pub mod lines;
 pub mod listener;
 pub mod outbox;
 pub mod ready;

@@ -15,6 +15,7 @@ mod report;
 mod runnable;
 mod server;
 mod sock;
+mod streams;
 mod sync;
 mod task;
 mod transport;
@@ -37,6 +38,8 @@ mod _conbrio {
     use crate::jobs::resolve_literal;
     #[pymodule_export]
     use crate::server::serve;
+    #[pymodule_export]
+    use crate::streams::{know_stock_streams, set_stream_classes};
     #[pymodule_export]
     use crate::sync::adopt;
     #[pymodule_export]
@@ -80,6 +83,7 @@ fn install_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Ready", op::ready_class(py)?)?;
     sync::add_to(module)?;
     module.add("_swapped", pyo3::types::PyList::empty(py))?;
+    streams::install(module)?;
     module.add(
         "_native_tasks_refused",
         install_tasks(module).err().map(|error| error.to_string()),

@@ -113,6 +113,21 @@ strings! {
     time = "time";
 }
 
+// Attributes of asyncio's streams.
+strings! {
+    feed_data = "feed_data";
+    pause_reading = "pause_reading";
+    private_buffer = "_buffer";
+    private_eof = "_eof";
+    private_limit = "_limit";
+    private_waiter = "_waiter";
+    resume_reading = "resume_reading";
+    stream_reader_wr = "_stream_reader_wr";
+    wakeup_waiter = "_wakeup_waiter";
+    write = "write";
+    writelines = "writelines";
+}
+
 #[cfg(Py_3_14)]
 strings! {
     acquire = "acquire";
@@ -153,6 +168,8 @@ imports! {
     queue_full = "asyncio.queues", "QueueFull";
     deque = "collections", "deque";
     cancelled_error = "asyncio.exceptions", "CancelledError";
+    incomplete_read_error = "asyncio.exceptions", "IncompleteReadError";
+    limit_overrun_error = "asyncio.exceptions", "LimitOverrunError";
     invalid_state_error = "asyncio.exceptions", "InvalidStateError";
     extract_stack = "asyncio.format_helpers", "extract_stack";
     get_event_loop = "asyncio.events", "get_event_loop";

@@ -4,17 +4,41 @@
 //! so a protocol may change under way; the lookup goes through CPython's own method cache. It knows no transport.
 
 use std::cell::Cell;
+use std::sync::OnceLock;
 
 use pyo3::prelude::*;
 
 use crate::ffi::{Object, Outcome, Ref, Slot, Visit, call_method};
 use crate::names;
 
+/// Gives a protocol bytes without a call of its `data_received`; false when the call has to be made after all.
+pub(crate) type Feed = fn(Python<'_>, &Object, &[u8]) -> Outcome<bool>;
+
+/// Says how a protocol is fed, if it is one whose `data_received` is known.
+pub(crate) type Recognise = fn(Python<'_>, &Object) -> Option<Feed>;
+
+static RECOGNISE: OnceLock<Recognise> = OnceLock::new();
+
+/// Says, once, which protocols are fed without a call.
+pub(crate) fn recognise_by(recognise: Recognise) {
+    let _ = RECOGNISE.set(recognise);
+}
+
+/// How a protocol wants to be given bytes.
+#[derive(Clone, Copy)]
+pub(crate) enum Hears {
+    /// By `data_received`.
+    Called,
+    /// It is an `asyncio.BufferedProtocol`: bytes are received straight into its memory.
+    Buffered,
+    /// Natively, as long as nothing of it is replaced.
+    Fed(Feed),
+}
+
 /// The protocol of one transport.
 pub(crate) struct Protocol {
     object: Slot,
-    /// It is an `asyncio.BufferedProtocol`: bytes are received straight into its memory.
-    buffered: Cell<bool>,
+    hears: Cell<Hears>,
 }
 
 impl Protocol {
@@ -22,7 +46,7 @@ impl Protocol {
     pub(crate) const fn none() -> Self {
         Self {
             object: Slot::empty(),
-            buffered: Cell::new(false),
+            hears: Cell::new(Hears::Called),
         }
     }
 
@@ -34,7 +58,16 @@ impl Protocol {
         let buffered = protocol
             .bind(py)
             .is_instance(&names::buffered_protocol(py)?.bind(py))?;
-        self.buffered.set(buffered);
+        let feed = || {
+            RECOGNISE
+                .get()
+                .and_then(|recognise| recognise(py, protocol))
+        };
+        self.hears.set(if buffered {
+            Hears::Buffered
+        } else {
+            feed().map_or(Hears::Called, Hears::Fed)
+        });
         self.object.set(protocol.share());
         Ok(())
     }
@@ -50,10 +83,10 @@ impl Protocol {
         self.object.share()
     }
 
-    /// Whether bytes are received into the protocol's memory.
+    /// How it wants to be given bytes.
     #[inline]
-    pub(crate) fn is_buffered(&self) -> bool {
-        self.buffered.get()
+    pub(crate) fn hears(&self) -> Hears {
+        self.hears.get()
     }
 
     /// Shows the collector the protocol.

@@ -8,6 +8,7 @@ use std::io;
 pub mod address;
 pub mod clock;
 pub mod epoll;
+pub mod memory;
 pub mod pipe;
 pub mod poll;
 pub mod process;

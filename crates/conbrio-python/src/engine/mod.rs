@@ -279,6 +279,19 @@ impl Engine {
         })
     }
 
+    /// Takes the shared buffer away from whoever might want it meanwhile.
+    #[inline]
+    pub(crate) fn take_buffer(&self, py: Python<'_>, size: usize) -> Box<[u8]> {
+        let kept = self.buffer.lend(py, Option::take);
+        kept.unwrap_or_else(|| vec![0; size].into_boxed_slice())
+    }
+
+    /// Gives the shared buffer back.
+    #[inline]
+    pub(crate) fn give_buffer(&self, py: Python<'_>, buffer: Box<[u8]>) {
+        drop(self.buffer.lend(py, |place| place.replace(buffer)));
+    }
+
     /// Lets `runnable` hear `side` of `fd`; returns who heard it before.
     ///
     /// # Errors

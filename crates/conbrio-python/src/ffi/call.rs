@@ -140,6 +140,24 @@ pub(crate) fn attribute_if_any(
     }
 }
 
+/// Sets the attribute `name`.
+///
+/// # Errors
+/// What the setter raises.
+#[inline]
+pub(crate) fn set_attribute(
+    _py: Python<'_>,
+    object: &Object,
+    name: &Bound<'_, PyString>,
+    value: &Object,
+) -> Outcome<()> {
+    // SAFETY: live objects.
+    match unsafe { ffi::PyObject_SetAttr(object.as_ptr(), name.as_ptr(), value.as_ptr()) } {
+        0 => Ok(()),
+        _ => Err(super::object::Raised::already()),
+    }
+}
+
 /// Whether `object` counts as true.
 ///
 /// # Errors

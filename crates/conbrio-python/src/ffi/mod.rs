@@ -8,6 +8,7 @@
 mod args;
 mod buffer;
 mod builtin;
+mod bytearray;
 mod bytes;
 mod call;
 mod class;
@@ -22,16 +23,18 @@ mod send;
 mod stay;
 mod thunk;
 mod trampoline;
+mod unchanged;
 mod visit;
 
 pub(crate) use args::{Args, Parameters, tuple_items};
 pub(crate) use buffer::Buffer;
 pub(crate) use builtin::Builtin;
+pub(crate) use bytearray::{bytearray, bytearray_len, extend_bytearray, is_bytearray};
 pub(crate) use bytes::{Bytes, bytes, filled_bytes};
 pub(crate) use call::{
     as_float, attribute, attribute_if_any, call, call_keyword, call_method, call_tuple,
     check_signals, float, is_callable, is_coroutine, is_empty, is_exception, is_float, is_instance,
-    is_true, one_deeper, thread_ident, tuple, weak_reference, write_unraisable,
+    is_true, one_deeper, set_attribute, thread_ident, tuple, weak_reference, write_unraisable,
 };
 pub(crate) use class::Builder;
 pub(crate) use current::{CurrentTask, TaskList, find as find_current};
@@ -42,4 +45,5 @@ pub(crate) use object::{
 };
 pub(crate) use send::{Resumed, Step, resume, returned_value, stopped_with};
 pub(crate) use thunk::Thunk;
+pub(crate) use unchanged::{Unchanged, referent};
 pub(crate) use visit::Visit;

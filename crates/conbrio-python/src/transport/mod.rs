@@ -23,7 +23,7 @@ use pyo3::prelude::*;
 
 use crate::engine::Engine;
 use crate::ffi::layout::TransportFields;
-use crate::ffi::{Class, ClassState, Guarded, Own, Slot, Visit};
+use crate::ffi::{Class, ClassState, Guarded, Instance, Object, Own, Slot, Visit};
 use crate::protocol::Protocol;
 
 use extra::KeptEnds;
@@ -161,6 +161,18 @@ impl StreamTransport {
     #[inline]
     fn engine(&self) -> Option<Own<Engine>> {
         Own::of(self.fields.event_loop.share()?).ok()
+    }
+
+    /// The object as a transport of exactly this class on which nothing is replaced.
+    #[inline]
+    pub(crate) fn plain(object: &Object) -> Option<&Instance<Self>> {
+        Instance::<Self>::of_exact(object).filter(|transport| transport.dict.is_empty())
+    }
+
+    /// Whether the connection ends or has ended.
+    #[inline]
+    pub(crate) fn is_closing(&self) -> bool {
+        self.life.closing.get()
     }
 
     /// How many bytes are owed.

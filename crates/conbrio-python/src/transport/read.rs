@@ -16,7 +16,7 @@ use crate::ffi::{
     is_true, object,
 };
 use crate::names;
-use crate::protocol;
+use crate::protocol::{self, Feed, Hears};
 
 /// How large the buffer is that small reads share. CPython: `max_size`.
 pub(super) const SHARED: usize = 256 * 1024;
@@ -33,10 +33,10 @@ pub(super) fn heard(py: Python<'_>, this: Own<StreamTransport>) -> Outcome<()> {
     if let Err(raised) = context::enter(py, &context) {
         return guarded(py, &this, "_read_ready", Err(raised));
     }
-    let answer = if this.protocol.is_buffered() {
-        receive_into(py, &this, &protocol)
-    } else {
-        receive(py, &this, &protocol)
+    let answer = match this.protocol.hears() {
+        Hears::Called => receive(py, &this, &protocol),
+        Hears::Buffered => receive_into(py, &this, &protocol),
+        Hears::Fed(feed) => receive_for(py, &this, &protocol, feed),
     };
     context::leave(py, &context);
     match answer.and_then(|()| flush_in_a_crowd(py, &this)) {
@@ -67,7 +67,44 @@ fn receive(py: Python<'_>, this: &Instance<StreamTransport>, protocol: &Object) 
         return end(py, this, protocol);
     }
     note(this, count);
-    match protocol::data_received(py, protocol, &data) {
+    let heard = protocol::data_received(py, protocol, &data);
+    judge(py, this, heard)
+}
+
+/// Reads and feeds the protocol, without a `bytes` between.
+fn receive_for(
+    py: Python<'_>,
+    this: &Instance<StreamTransport>,
+    protocol: &Object,
+    feed: Feed,
+) -> Outcome<()> {
+    let Some(engine) = this.engine() else {
+        return Ok(());
+    };
+    // Not lent: who is fed may run code.
+    let mut buffer = engine.take_buffer(py, SHARED);
+    let answer = match socket::recv(this.fd.get(), &mut buffer) {
+        Ok(0) => end(py, this, protocol),
+        Ok(count) => {
+            let data = buffer.get(..count).unwrap_or_default();
+            let heard = feed(py, protocol, data).and_then(|fed| {
+                if fed {
+                    return Ok(());
+                }
+                protocol::data_received(py, protocol, &*bytes(py, data)?)
+            });
+            judge(py, this, heard)
+        }
+        Err(error) => failed(py, this, &error),
+    };
+    engine.give_buffer(py, buffer);
+    answer
+}
+
+/// Ends the connection if the protocol raised.
+#[inline]
+fn judge(py: Python<'_>, this: &Instance<StreamTransport>, heard: Outcome<()>) -> Outcome<()> {
+    match heard {
         Ok(()) => Ok(()),
         Err(raised) => fatal(
             py,

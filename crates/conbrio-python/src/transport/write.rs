@@ -274,6 +274,15 @@ pub(super) fn write_ready(py: Python<'_>, this: &Instance<StreamTransport>) -> O
 }
 
 impl Instance<StreamTransport> {
+    /// `write(data)`.
+    ///
+    /// # Errors
+    /// What Python's method raises.
+    #[inline]
+    pub(crate) fn write(&self, py: Python<'_>, data: &Object) -> Outcome<Ref> {
+        write(py, self, data)
+    }
+
     /// Sends at once what would be sent at the end of the turn.
     ///
     /// # Errors

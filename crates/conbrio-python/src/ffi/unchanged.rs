@@ -1,0 +1,156 @@
+//! Whether methods that native code does the work of are still those it knows, on a class and on an instance.
+
+use std::cell::Cell;
+use std::ptr;
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use super::call::attribute;
+use super::object::{Object, Outcome, Ref};
+
+/// The attributes of a class as they were when somebody looked first.
+///
+/// Classes are told apart by the tag that CPython gives a class for its method cache: a change to the class, or to one
+/// it derives from, takes the tag away for ever.
+pub(crate) struct Unchanged {
+    class: Ref,
+    known: Vec<(Ref, Ref)>,
+    /// The class last found unchanged, and its tag then.
+    last: Cell<(*mut ffi::PyTypeObject, u32)>,
+}
+
+impl Unchanged {
+    /// Remembers what `names` are on `class`.
+    ///
+    /// # Errors
+    /// `AttributeError` when the class lacks one.
+    pub(crate) fn of(
+        py: Python<'_>,
+        class: &Object,
+        names: &[&Bound<'_, PyString>],
+    ) -> Outcome<Self> {
+        let known = names.iter().map(|name| {
+            let value = attribute(py, class, name)?;
+            Ok((Object::share(name.as_any().as_ref()), value))
+        });
+        Ok(Self {
+            class: class.share(),
+            known: known.collect::<Outcome<Vec<_>>>()?,
+            last: Cell::new((ptr::null_mut(), 0)),
+        })
+    }
+
+    /// The class that was looked at.
+    pub(crate) fn class(&self) -> &Object {
+        &self.class
+    }
+
+    /// Whether `dict` has any of their names.
+    #[cold]
+    pub(crate) fn is_any_in(&self, py: Python<'_>, dict: &Object) -> bool {
+        self.known
+            .iter()
+            .any(|(name, _)| dict.bind(py).contains(name.bind(py)).unwrap_or(true))
+    }
+
+    /// Whether `object` is of exactly the class that was looked at.
+    #[inline]
+    pub(crate) fn is_class_of(&self, object: &Object) -> bool {
+        object.class() == self.class.as_ptr().cast()
+    }
+
+    /// Whether the class of `object` has all of them as they were.
+    #[inline]
+    pub(crate) fn holds(&self, _py: Python<'_>, object: &Object) -> bool {
+        let class = object.class();
+        // SAFETY: a live object's class.
+        let tag = unsafe { (*class).tp_version_tag };
+        (tag != 0 && self.last.get() == (class, tag)) || self.look(class)
+    }
+
+    /// Whether `object` finds the function `number` of the known ones as its own method: not replaced on the instance.
+    ///
+    /// # Errors
+    /// What a getter raises.
+    #[inline]
+    pub(crate) fn is_method_of(
+        &self,
+        _py: Python<'_>,
+        object: &Object,
+        number: usize,
+    ) -> Outcome<bool> {
+        let Some((name, function)) = self.known.get(number) else {
+            return Ok(false);
+        };
+        // SAFETY: live objects; a method's function lives as long as it does.
+        unsafe {
+            let method = Ref::returned(ffi::PyObject_GetAttr(object.as_ptr(), name.as_ptr()))?;
+            Ok(method.class() == &raw mut PyMethod_Type
+                && PyMethod_Function(method.as_ptr()) == function.as_ptr())
+        }
+    }
+
+    #[cold]
+    fn look(&self, class: *mut ffi::PyTypeObject) -> bool {
+        // SAFETY: the caller's object keeps its class alive.
+        let object = unsafe { Object::from_ptr(class.cast()) };
+        let same = self.known.iter().all(|(name, value)| {
+            // SAFETY: live objects; a failure is no match.
+            let found =
+                unsafe { Ref::returned(ffi::PyObject_GetAttr(class.cast(), name.as_ptr())) };
+            match found {
+                Ok(found) => found.is(value),
+                Err(raised) => {
+                    drop(raised.take());
+                    false
+                }
+            }
+        });
+        if same {
+            // SAFETY: as above; the looks have given it a tag if it can have one.
+            let tag = unsafe { (*object.as_ptr().cast::<ffi::PyTypeObject>()).tp_version_tag };
+            self.last.set((class, tag));
+        }
+        same
+    }
+}
+
+// SAFETY: every method that opens the cell or counts a reference runs on a thread that holds the interpreter's lock.
+unsafe impl Send for Unchanged {}
+// SAFETY: likewise.
+unsafe impl Sync for Unchanged {}
+
+unsafe extern "C" {
+    static mut PyMethod_Type: ffi::PyTypeObject;
+    fn PyMethod_Function(method: *mut ffi::PyObject) -> *mut ffi::PyObject;
+}
+
+/// The object that a weak reference refers to, while it lives.
+///
+/// # Errors
+/// `TypeError` when it is no weak reference.
+#[inline]
+pub(crate) fn referent(_py: Python<'_>, reference: &Object) -> Outcome<Option<Ref>> {
+    #[cfg(Py_3_13)]
+    // SAFETY: a live object; the call gives a new reference or null.
+    unsafe {
+        let mut found = ptr::null_mut();
+        match ffi::PyWeakref_GetRef(reference.as_ptr(), &raw mut found) {
+            0 => Ok(None),
+            1 => Ok(Some(Ref::steal(found))),
+            _ => Err(super::object::Raised::already()),
+        }
+    }
+    #[cfg(not(Py_3_13))]
+    // SAFETY: a live object; the call lends a reference, to `None` for a dead one.
+    unsafe {
+        let found = ffi::PyWeakref_GetObject(reference.as_ptr());
+        if found.is_null() {
+            return Err(super::object::Raised::already());
+        }
+        let found = Object::from_ptr(found);
+        Ok((!found.is_none()).then(|| found.share()))
+    }
+}
