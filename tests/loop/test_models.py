@@ -210,6 +210,7 @@ def runners():
 
 
 @pytest.mark.timeout(3600)
+@pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_a_trace_is_asyncios(name, runners):
     make, operations = MODELS[name]

@@ -3,6 +3,8 @@
 //! CPython keeps waiters in deques that programs can reach (`lock._waiters`), change and put their own futures in. Few
 //! do, so a line becomes such a deque when it is first asked for, and stays one.
 
+use std::cell::OnceCell;
+
 use conbrio_core::waiters::Waiters;
 use pyo3::prelude::*;
 
@@ -12,8 +14,11 @@ use crate::ffi::{
 use crate::names;
 use crate::op::Op;
 
-/// Who waits, in order.
-pub(super) struct Line {
+/// Who waits, in order; one word until somebody does.
+pub(super) struct Line(OnceCell<Box<Kept>>);
+
+/// What is kept of a line that somebody has stood in.
+struct Kept {
     waiters: Guarded<Waiters<Ref>>,
     /// The deque, once there is one; the native line is empty then.
     opened: Slot,
@@ -22,23 +27,33 @@ pub(super) struct Line {
 impl Line {
     /// An empty line.
     pub(super) const fn new() -> Self {
-        Self {
-            waiters: Guarded::new(Waiters::new()),
-            opened: Slot::empty(),
-        }
+        Self(OnceCell::new())
+    }
+
+    fn kept(&self) -> &Kept {
+        self.0.get_or_init(|| {
+            Box::new(Kept {
+                waiters: Guarded::new(Waiters::new()),
+                opened: Slot::empty(),
+            })
+        })
     }
 
     /// Shows the collector who waits.
     pub(super) fn traverse(&self, visit: &mut Visit<'_>) {
-        visit.slot(&self.opened);
-        self.waiters
-            .inspect(|waiters| waiters.iter().for_each(|waiter| visit.reference(waiter)));
+        if let Some(kept) = self.0.get() {
+            visit.slot(&kept.opened);
+            kept.waiters
+                .inspect(|waiters| waiters.iter().for_each(|waiter| visit.reference(waiter)));
+        }
     }
 
     /// Lets go of everybody.
     pub(super) fn clear(&self) {
-        self.opened.clear();
-        drop(self.waiters.take());
+        if let Some(kept) = self.0.get() {
+            kept.opened.clear();
+            drop(kept.waiters.take());
+        }
     }
 
     /// How many there are.
@@ -47,8 +62,11 @@ impl Line {
     /// What somebody's own deque raises.
     #[inline]
     pub(super) fn len(&self, py: Python<'_>) -> Outcome<usize> {
-        match self.opened.share() {
-            None => Ok(self.waiters.lend(py, |waiters| waiters.len())),
+        let Some(kept) = self.0.get() else {
+            return Ok(0);
+        };
+        match kept.opened.share() {
+            None => Ok(kept.waiters.lend(py, |waiters| waiters.len())),
             Some(deque) if deque.is_none() => Ok(0),
             Some(deque) => Ok(deque.bind(py).len()?),
         }
@@ -60,14 +78,15 @@ impl Line {
     /// As `len`.
     #[inline]
     pub(super) fn push(&self, py: Python<'_>, waiter: &Object) -> Outcome<()> {
-        let Some(deque) = self.opened.share() else {
-            self.waiters
+        let kept = self.kept();
+        let Some(deque) = kept.opened.share() else {
+            kept.waiters
                 .lend(py, |waiters| waiters.push(waiter.share()));
             return Ok(());
         };
         let deque = if deque.is_none() {
             let fresh = call(py, names::deque(py)?, &[])?;
-            self.opened.set(fresh.share());
+            kept.opened.set(fresh.share());
             fresh
         } else {
             deque
@@ -81,8 +100,11 @@ impl Line {
     /// As `len`.
     #[inline]
     pub(super) fn pop(&self, py: Python<'_>) -> Outcome<Option<Ref>> {
-        match self.opened.share() {
-            None => Ok(self.waiters.lend(py, Waiters::pop)),
+        let Some(kept) = self.0.get() else {
+            return Ok(None);
+        };
+        match kept.opened.share() {
+            None => Ok(kept.waiters.lend(py, Waiters::pop)),
             Some(_) if self.len(py)? == 0 => Ok(None),
             Some(deque) => call_method(py, &deque, names::popleft(py), &[]).map(Some),
         }
@@ -94,8 +116,11 @@ impl Line {
     /// As `len`.
     #[inline]
     pub(super) fn get(&self, py: Python<'_>, index: usize) -> Outcome<Option<Ref>> {
-        match self.opened.share() {
-            None => Ok(self.waiters.lend(py, |waiters| {
+        let Some(kept) = self.0.get() else {
+            return Ok(None);
+        };
+        match kept.opened.share() {
+            None => Ok(kept.waiters.lend(py, |waiters| {
                 waiters.get(index).map(|waiter| waiter.share())
             })),
             Some(_) if self.len(py)? <= index => Ok(None),
@@ -109,8 +134,11 @@ impl Line {
     /// As `len`.
     #[inline]
     pub(super) fn remove(&self, py: Python<'_>, waiter: &Object) -> Outcome<bool> {
-        let Some(deque) = self.opened.share() else {
-            let gone = self
+        let Some(kept) = self.0.get() else {
+            return Ok(false);
+        };
+        let Some(deque) = kept.opened.share() else {
+            let gone = kept
                 .waiters
                 .lend(py, |waiters| waiters.take(|one| one.is(waiter)));
             return Ok(gone.is_some());
@@ -178,14 +206,15 @@ impl Line {
     /// # Errors
     /// `MemoryError`.
     pub(super) fn shown(&self, py: Python<'_>) -> Outcome<Ref> {
-        if let Some(deque) = self.opened.share() {
+        let kept = self.kept();
+        if let Some(deque) = kept.opened.share() {
             return Ok(deque);
         }
         let deque = call(py, names::deque(py)?, &[])?;
-        while let Some(waiter) = self.waiters.lend(py, Waiters::pop) {
+        while let Some(waiter) = kept.waiters.lend(py, Waiters::pop) {
             call_method(py, &deque, names::append(py), &[&waiter])?;
         }
-        self.opened.set(deque.share());
+        kept.opened.set(deque.share());
         Ok(deque)
     }
 
@@ -194,17 +223,18 @@ impl Line {
     /// # Errors
     /// `MemoryError`.
     pub(super) fn shown_if_any(&self, py: Python<'_>) -> Outcome<Ref> {
-        if self.opened.is_empty() && self.len(py)? == 0 {
+        let is_opened = self.0.get().is_some_and(|kept| !kept.opened.is_empty());
+        if !is_opened && self.len(py)? == 0 {
             return Ok(Ref::none());
         }
         self.shown(py)
     }
 
     /// Puts somebody's deque (or `None`) in the line's place.
-    pub(super) fn open_as(&self, py: Python<'_>, deque: &Object) {
-        drop(self.waiters.replace(Waiters::new()));
-        let _ = py;
-        self.opened.set(deque.share());
+    pub(super) fn open_as(&self, _py: Python<'_>, deque: &Object) {
+        let kept = self.kept();
+        drop(kept.waiters.take());
+        kept.opened.set(deque.share());
     }
 }
 

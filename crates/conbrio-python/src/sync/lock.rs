@@ -1,6 +1,7 @@
 //! `Lock`: one holder at a time, served in the order in which they came.
 
 use std::cell::Cell;
+use std::mem::offset_of;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -22,6 +23,9 @@ pub(super) struct Lock {
     bound: Slot,
     is_locked: Cell<bool>,
     shape: Shape,
+    /// Attributes of its own, if it has any.
+    dict: Slot,
+    weak_references: Cell<usize>,
 }
 
 static STATE: ClassState = ClassState::new();
@@ -36,11 +40,13 @@ impl Class for Lock {
     fn traverse(&self, visit: &mut Visit<'_>) {
         self.line.traverse(visit);
         visit.slot(&self.bound);
+        visit.slot(&self.dict);
     }
 
     fn clear(&self) {
         self.line.clear();
         self.bound.clear();
+        self.dict.clear();
     }
 }
 
@@ -217,12 +223,16 @@ impl Instance<Lock> {
 pub(super) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let builder = Builder::<Lock>::new(c"The native half of Lock.")
         .subclassable()
+        // CPython keeps attributes beside every instance of a class that has none of its own; these are smaller.
+        .with_attributes(offset_of!(Lock, dict), offset_of!(Lock, weak_references))
         .new_with(|_, _, _| {
             Ok(Lock {
                 line: Line::new(),
                 bound: Slot::empty(),
                 is_locked: Cell::new(false),
                 shape: Shape::plain(),
+                dict: Slot::empty(),
+                weak_references: Cell::new(0),
             })
         })
         .init(|py, this, args, keywords| {
