@@ -228,6 +228,7 @@ class Queue:
     def _format(self) -> str: ...
     if sys.version_info >= (3, 13):
         def shutdown(self, immediate: bool = False) -> None: ...
+
 @disjoint_base
 class StreamReader:
     _buffer: bytearray
@@ -289,6 +290,53 @@ class StreamReaderProtocol:
 
 def _know_stock_streams(reader: type, writer: type, protocol: type) -> None: ...
 def _set_stream_classes(reader: type, writer: type, protocol: type) -> None: ...
+@disjoint_base
+class Timeout:
+    _when: float | None
+    _task: asyncio.Task[Any] | None
+    _timeout_handler: asyncio.Handle | None
+    _cancelling: int
+    _state: Any
+    def __init__(self, when: float | None) -> None: ...
+    def when(self) -> float | None: ...
+    def expired(self) -> bool: ...
+    def reschedule(self, when: float | None) -> None: ...
+    def __aenter__(self) -> Op[Self]: ...
+    def __aexit__(self, exc_type: Any, exc_val: Any, exc_tb: Any, /) -> Op[None]: ...
+
+@disjoint_base
+class TaskGroup:
+    _loop: asyncio.AbstractEventLoop | None
+    _parent_task: asyncio.Task[Any] | None
+    _tasks: set[asyncio.Task[Any]]
+    _on_completed_fut: asyncio.Future[Any] | None
+    _entered: bool
+    _exiting: bool
+    _aborting: bool
+    if sys.version_info >= (3, 14):
+        def create_task(
+            self, coro: Coroutine[Any, Any, _T], **kwargs: Any
+        ) -> asyncio.Task[_T]: ...
+
+    else:
+        def create_task(
+            self,
+            coro: Coroutine[Any, Any, _T],
+            *,
+            name: str | None = None,
+            context: Context | None = None,
+        ) -> asyncio.Task[_T]: ...
+
+def timeout(delay: float | None) -> asyncio.Timeout: ...
+def timeout_at(when: float | None) -> asyncio.Timeout: ...
+def gather(
+    *coros_or_futures: Any, return_exceptions: bool = False
+) -> asyncio.Future[list[Any]]: ...
+@final
+class _GatheringFuture(Future[list[_T]]):
+    _cancel_requested: bool
+    @property
+    def _children(self) -> list[asyncio.Future[_T]]: ...
 
 @overload
 def sleep(delay: float) -> Op[None]: ...

@@ -32,11 +32,22 @@ PRIMITIVES: dict[str, Any] = {
     "StreamReader": _streams.StreamReader,
     "StreamReaderProtocol": _streams.StreamReaderProtocol,
     "StreamWriter": _streams.StreamWriter,
+    "TaskGroup": _sync.TaskGroup,
+    "Timeout": _sync.Timeout,
+    "gather": _sync.gather,
     "open_connection": _streams.open_connection,
     "open_unix_connection": _streams.open_unix_connection,
     "sleep": _sync.sleep,
     "start_server": _streams.start_server,
     "start_unix_server": _streams.start_unix_server,
+    "timeout": _sync.timeout,
+    "timeout_at": _sync.timeout_at,
+    "wait_for": _sync.wait_for,
+}
+
+# What is asyncio's own here as well has nothing to be swapped with.
+PRIMITIVES = {
+    name: ours for name, ours in PRIMITIVES.items() if ours is not getattr(asyncio, name, None)
 }
 
 # What asyncio had at import, before anybody could swap it.

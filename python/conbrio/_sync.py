@@ -5,12 +5,14 @@ methods, pickling) is CPython's code over the native state. Does not know who us
 """
 
 import abc
-from asyncio import locks, queues
+import asyncio
+import sys
+from asyncio import locks, queues, taskgroups, timeouts
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _conbrio
-from ._conbrio import sleep
+from ._conbrio import NATIVE_TASKS, sleep, timeout, timeout_at
 
 if TYPE_CHECKING:
     from _typeshed import SupportsRichComparison
@@ -25,11 +27,32 @@ __all__ = [
     "PriorityQueue",
     "Queue",
     "Semaphore",
+    "TaskGroup",
+    "Timeout",
+    "as_completed",
+    "gather",
+    "shield",
     "sleep",
+    "timeout",
+    "timeout_at",
+    "to_thread",
+    "wait",
+    "wait_for",
 ]
 
 T = TypeVar("T")
 P = TypeVar("P", bound="SupportsRichComparison")
+
+# Nothing is gained by making these natively: they are asyncio's own.
+as_completed = asyncio.as_completed
+shield = asyncio.shield
+to_thread = asyncio.to_thread
+wait = asyncio.wait
+
+if TYPE_CHECKING or not NATIVE_TASKS:
+    gather = asyncio.gather
+else:
+    from ._conbrio import gather
 
 # Ours, and asyncio's class in whose place it stands.
 _stands_for: dict[type, type] = {}
@@ -65,14 +88,14 @@ class _Kept:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what CPython's own instance has in its dictionary."""
-        return dict(self._state())
+        return dict(self._parts())
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take what ``__getstate__`` has returned."""
         for name, value in state.items():
             setattr(self, name, value)
 
-    def _state(self) -> Iterator[tuple[str, Any]]:
+    def _parts(self) -> Iterator[tuple[str, Any]]:
         for name in self._kept:
             yield name, getattr(self, name)
         if getattr(self, "_loop", None) is not None:
@@ -162,6 +185,50 @@ class LifoQueue(Queue[T], queues.LifoQueue[T]):
     __module__ = "conbrio"
 
 
+class Timeout(_Kept, _conbrio.Timeout, timeouts.Timeout, metaclass=_Standing):  # type: ignore[misc]
+    """``asyncio.Timeout``, natively: cancels the block of an ``async with`` when its time has come."""
+
+    __module__ = "conbrio"
+    _kept: tuple[str, ...] = ("_state", "_timeout_handler", "_task", "_when")
+
+
+if TYPE_CHECKING or not NATIVE_TASKS:
+    TaskGroup = taskgroups.TaskGroup
+else:
+
+    class TaskGroup(_Kept, _conbrio.TaskGroup, taskgroups.TaskGroup, metaclass=_Standing):
+        """``asyncio.TaskGroup``, natively: tasks that end together."""
+
+        __module__ = "conbrio"
+        _kept: tuple[str, ...] = (
+            "_entered",
+            "_exiting",
+            "_aborting",
+            "_parent_task",
+            "_tasks",
+            "_on_completed_fut",
+        )
+
+    _adopt(TaskGroup, taskgroups.TaskGroup)
+
+if TYPE_CHECKING or sys.version_info < (3, 12):
+    # CPython: up to 3.11 it waits for a task of its own, which a timeout does not.
+    wait_for = asyncio.wait_for
+else:
+    _usual_wait_for = asyncio.wait_for
+
+    async def wait_for(fut: Any, timeout: float | None) -> Any:  # noqa: ASYNC109 - asyncio's own
+        """Wait for a future or coroutine, at most so long; ``TimeoutError`` when that is over.
+
+        See ``asyncio.wait_for``, whose time is kept by the native ``timeout`` here.
+        """
+        if timeout is not None and timeout <= 0:
+            return await _usual_wait_for(fut, timeout)
+        async with _conbrio.timeout(timeout):
+            return await fut
+
+    wait_for.__module__ = "conbrio"
+
 for _ours, _home in (
     (Lock, locks.Lock),
     (Event, locks.Event),
@@ -172,5 +239,6 @@ for _ours, _home in (
     (Queue, queues.Queue),
     (PriorityQueue, queues.PriorityQueue),
     (LifoQueue, queues.LifoQueue),
+    (Timeout, timeouts.Timeout),
 ):
     _adopt(_ours, _home)

@@ -33,6 +33,8 @@ INTERNAL = {
     "StreamReaderProtocol": "the native half of the public StreamReaderProtocol",
     "StreamTransport": "made by the loop; asyncio.Transport is what isinstance knows",
     "StreamWriter": "the native half of the public StreamWriter",
+    "TaskGroup": "the native half of the public TaskGroup",
+    "Timeout": "the native half of the public Timeout",
     "WritePipeTransport": "made by the loop; asyncio.WriteTransport is what isinstance knows",
     "resolve_literal": "a part of getaddrinfo, which is the loop's",
     "serve": "a part of create_server, which is the loop's",

@@ -111,7 +111,8 @@ fn install_tasks(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let task = task::class(module.py(), &bases)?;
     future::Future::state().expect(ffi::object(&task));
     module.add("Task", task)?;
-    runnable::waken_by(task::waken, task::shown);
+    sync::add_with_tasks(module, &future)?;
+    runnable::waken_by(sync::waken, sync::shown);
     Ok(())
 }
 

@@ -42,11 +42,13 @@ strings! {
     asyncio_future_blocking = "_asyncio_future_blocking";
     buffer_updated = "buffer_updated";
     call_exception_handler = "call_exception_handler";
+    call_at = "call_at";
     call_later = "call_later";
     call_soon = "call_soon";
     delay = "delay";
     cancel = "cancel";
     cancelled = "cancelled";
+    cancelling = "cancelling";
     check_callback = "_check_callback";
     close = "close";
     connection_lost = "connection_lost";
@@ -67,6 +69,7 @@ strings! {
     run_forever = "run_forever";
     attach = "_attach";
     create_future = "create_future";
+    create_task = "create_task";
     get = "get";
     high = "high";
     is_closing = "is_closing";
@@ -103,14 +106,18 @@ strings! {
     pause_writing = "pause_writing";
     popleft = "popleft";
     remove = "remove";
+    on_task_done = "_on_task_done";
+    on_timeout = "_on_timeout";
     pipe = "pipe";
     result = "result";
+    return_exceptions = "return_exceptions";
     resume_writing = "resume_writing";
     run = "_run";
     run_in_context = "run";
     throw = "throw";
     task_class_name = "Task";
     time = "time";
+    when = "when";
 }
 
 // Attributes of asyncio's streams.
@@ -167,6 +174,10 @@ imports! {
     queue_empty = "asyncio.queues", "QueueEmpty";
     queue_full = "asyncio.queues", "QueueFull";
     deque = "collections", "deque";
+    current_task = "asyncio.tasks", "current_task";
+    usual_gather = "asyncio.tasks", "gather";
+    timeout_states = "asyncio.timeouts", "_State";
+    own_timeout_class = "conbrio._sync", "Timeout";
     cancelled_error = "asyncio.exceptions", "CancelledError";
     incomplete_read_error = "asyncio.exceptions", "IncompleteReadError";
     limit_overrun_error = "asyncio.exceptions", "LimitOverrunError";

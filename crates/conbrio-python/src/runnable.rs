@@ -11,8 +11,8 @@ use crate::ffi::{Object, Outcome, Ref, Thunk};
 /// An object and how it runs.
 pub(crate) type Runnable = Thunk;
 
-/// How the native waiter of a future (a task) becomes runnable.
-pub(crate) type Waken = fn(Python<'_>, Ref) -> Runnable;
+/// How the native waiter of a future (a task) becomes runnable, when that future has ended.
+pub(crate) type Waken = fn(Python<'_>, &Object, Ref) -> Runnable;
 
 /// What Python is shown in a native waiter's place: a callable, and the context it is called in.
 pub(crate) type Shown = fn(Python<'_>, &Object) -> Outcome<(Ref, Ref)>;
@@ -24,10 +24,10 @@ pub(crate) fn waken_by(waken: Waken, shown: Shown) {
     let _ = WAKEN.set((waken, shown));
 }
 
-/// Makes a native waiter runnable.
+/// Makes a native waiter of `ended` runnable.
 #[inline]
-pub(crate) fn waken(py: Python<'_>, waiter: Ref) -> Option<Runnable> {
-    WAKEN.get().map(|(waken, _)| waken(py, waiter))
+pub(crate) fn waken(py: Python<'_>, ended: &Object, waiter: Ref) -> Option<Runnable> {
+    WAKEN.get().map(|(waken, _)| waken(py, ended, waiter))
 }
 
 /// A native waiter as Python is shown it.

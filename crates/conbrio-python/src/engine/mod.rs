@@ -65,6 +65,8 @@ pub(crate) struct Engine {
     pub(crate) plain: Cell<bool>,
     /// Somebody has put other classes in the place of asyncio's Future and Task: they are made here as well.
     pub(crate) other_classes: Cell<bool>,
+    /// Nobody has replaced `create_task`.
+    pub(crate) plain_tasks: Cell<bool>,
     /// Nobody has replaced `time`.
     pub(crate) plain_clock: Cell<bool>,
     /// Not 0 once somebody has asked for the wake-up descriptor to hear signals with.
@@ -155,6 +157,7 @@ impl Engine {
             debug: Cell::new(false),
             plain: Cell::new(true),
             other_classes: Cell::new(false),
+            plain_tasks: Cell::new(true),
             plain_clock: Cell::new(true),
             signals: Cell::new(0),
             slow_callback: Cell::new(0.1),
@@ -199,6 +202,12 @@ impl Engine {
         }
         let text = "Non-thread-safe operation invoked on an event loop other than the current one";
         Err(PyRuntimeError::new_err(text).into())
+    }
+
+    /// Whether native rooms may make tasks without asking for `create_task`.
+    #[inline]
+    pub(crate) fn makes_tasks(&self) -> bool {
+        self.task_factory.is_empty() && !self.other_classes.get() && self.plain_tasks.get()
     }
 
     /// Runs `runnable` in the next turn.

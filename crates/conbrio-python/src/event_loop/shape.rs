@@ -12,6 +12,8 @@ use crate::names;
 /// Looks at the loop's class and its own attributes; called when a run begins and when an attribute is set.
 pub(super) fn look(py: Python<'_>, this: &Instance<Engine>) {
     this.plain.set(is_ours(py, this, names::call_soon(py)));
+    this.plain_tasks
+        .set(is_ours(py, this, names::create_task(py)));
     this.plain_clock.set(is_ours(py, this, names::time(py)));
     look_at_classes(py, this);
 }
@@ -49,7 +51,12 @@ fn is_ours(py: Python<'_>, this: &Instance<Engine>, name: &Bound<'_, PyString>) 
 pub(super) fn attribute_set(py: Python<'_>, this: &Instance<Engine>, name: &Object) {
     let _ = Engine::NAME;
     let name = name.as_ptr();
-    if name == names::call_soon(py).as_ptr() || name == names::time(py).as_ptr() {
+    let matters = [
+        names::call_soon(py),
+        names::create_task(py),
+        names::time(py),
+    ];
+    if matters.iter().any(|one| one.as_ptr() == name) {
         look(py, this);
     }
 }

@@ -4,6 +4,7 @@
 //! `runnable` knows how to wake. It names neither tasks nor the turn.
 
 mod class;
+mod gathering;
 mod iter;
 mod waiters;
 
@@ -19,6 +20,7 @@ use crate::ffi::{
 use crate::{names, report};
 
 pub(crate) use class::{class, methods};
+pub(crate) use gathering::Gathering;
 pub(crate) use iter::{class as iter_class, thrown};
 pub(crate) use waiters::{
     add_done_callback, park, remove_done_callback, waiters_shown, wake, wake_all,

@@ -134,7 +134,7 @@ pub(crate) fn wake(
         if engine.debug.get() {
             engine.check_thread()?;
         }
-        if let Some(runnable) = waken(py, waiter) {
+        if let Some(runnable) = waken(py, ended, waiter) {
             engine.push(py, runnable);
         }
         return Ok(());

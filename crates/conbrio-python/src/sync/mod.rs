@@ -4,13 +4,17 @@
 //! replace inner methods) is CPython's code over the native state.
 
 mod condition;
+mod ended;
 mod event;
+mod gather;
+mod group;
 mod line;
 mod lock;
 mod queue;
 mod semaphore;
 mod shape;
 mod sleep;
+mod timeout;
 
 use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
@@ -18,11 +22,15 @@ use pyo3::types::PyString;
 
 use crate::ffi::{Class, Object, Outcome, Raised, Ref, is_empty, object, tuple_items};
 
+pub(crate) use ended::{shown, waken};
+
 use condition::Condition;
 use event::Event;
+use group::TaskGroup;
 use lock::Lock;
 use queue::Queue;
 use semaphore::Semaphore;
+use timeout::Timeout;
 
 /// Adds the names to the module.
 ///
@@ -36,6 +44,23 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Condition", condition::class(py)?)?;
     module.add("Semaphore", semaphore::class(py)?)?;
     module.add("Queue", queue::class(py)?)?;
+    timeout::add_to(module)?;
+    Ok(())
+}
+
+/// Adds the names that have native tasks; `future` is the native Future.
+///
+/// # Errors
+/// When a class cannot be made.
+pub(crate) fn add_with_tasks(
+    module: &Bound<'_, PyModule>,
+    future: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let py = module.py();
+    module.add("_GatheringFuture", gather::class(py, future)?)?;
+    module.add("gather", gather::function(py)?)?;
+    module.add("TaskGroup", group::class(py)?)?;
+    ended::class(py)?;
     Ok(())
 }
 
@@ -49,10 +74,15 @@ pub(crate) fn adopt(class: &Bound<'_, PyAny>) {
     expect::<Condition>(class);
     expect::<Semaphore>(class);
     expect::<Queue>(class);
+    expect::<Timeout>(class);
+    expect::<TaskGroup>(class);
 }
 
 /// Lets instances of `class` be known for what they are at a glance, if it is the first made of `T`.
 fn expect<T: Class>(class: &Bound<'_, PyAny>) {
+    if T::state().kind().is_null() {
+        return;
+    }
     let native = crate::ffi::class_of::<T>(class.py());
     let made_of = class.getattr("__base__").is_ok_and(|base| base.is(&native));
     if made_of {

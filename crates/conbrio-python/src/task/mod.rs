@@ -19,7 +19,7 @@ use crate::ffi::{
     Class, ClassState, Instance, Object, Outcome, Own, Raised, Ref, Visit, call, call_keyword,
     call_method, context, is_true, object, one_deeper,
 };
-use crate::future::{self, Future};
+use crate::future::{self, Future, Gathering};
 use crate::op::Op;
 use crate::{names, report};
 
@@ -91,7 +91,7 @@ impl Task {
 
     /// Says whether its death while pending is reported.
     #[inline]
-    fn set_logs_destroy(&self, value: bool) {
+    pub(crate) fn set_logs_destroy(&self, value: bool) {
         layout::set_logs_destroy(&self.future.0, &self.own, value);
     }
 }
@@ -222,6 +222,12 @@ fn is_loop_running(py: Python<'_>, task: &Instance<Task>) -> Outcome<bool> {
 }
 
 impl Instance<Task> {
+    /// How often its end has been asked for.
+    #[inline]
+    pub(crate) fn cancels(&self) -> u64 {
+        self.own.cancels.get().unsigned_abs().into()
+    }
+
     /// The task as a future.
     #[inline]
     pub(crate) fn future(&self) -> &Instance<Future> {
@@ -292,8 +298,15 @@ impl Instance<Task> {
     }
 }
 
-/// Cancels what a task waits for.
-fn cancel_awaited(py: Python<'_>, awaited: &Object, message: Option<&Object>) -> Outcome<bool> {
+/// Cancels what a task waits for: whether that can be.
+///
+/// # Errors
+/// What a foreign future's `cancel` raises.
+pub(crate) fn cancel_awaited(
+    py: Python<'_>,
+    awaited: &Object,
+    message: Option<&Object>,
+) -> Outcome<bool> {
     if let Some(future) = Instance::<Future>::of(awaited).filter(|future| future.is_exact()) {
         return future.cancel(py, message);
     }
@@ -357,7 +370,8 @@ fn plain_loop(event_loop: &Object) -> Option<&Instance<Engine>> {
 
 /// `object` as one of our futures or tasks of exactly our classes: nobody has overridden their methods.
 #[inline]
-fn as_exact_future(object: &Object) -> Option<&Instance<Future>> {
+pub(crate) fn as_exact_future(object: &Object) -> Option<&Instance<Future>> {
     Instance::<Future>::of_exact(object)
-        .or_else(|| Instance::<Task>::of_exact(object).map(Instance::future))
+        .or_else(|| Instance::<Task>::of_exact(object).map(Instance::<Task>::future))
+        .or_else(|| Instance::<Gathering>::of_exact(object).map(Instance::first_of))
 }

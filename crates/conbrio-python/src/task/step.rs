@@ -36,7 +36,7 @@ static STEP: Builtin = Builtin::new::<Task, _>(
 
 /// A parked task as something to run.
 #[inline]
-pub(crate) fn waken(_py: Python<'_>, waiter: Ref) -> Runnable {
+pub(crate) fn waken(_py: Python<'_>, _ended: &Object, waiter: Ref) -> Runnable {
     match Own::<Task>::of(waiter) {
         Ok(task) => Thunk::new(task, run),
         Err(other) => Thunk::of_nothing(other),
