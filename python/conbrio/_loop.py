@@ -14,7 +14,7 @@ import socket
 import sys
 import warnings
 import weakref
-from asyncio import constants, coroutines, sslproto, unix_events
+from asyncio import constants, coroutines, unix_events
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from ._connect import resolve_literal
 from ._serve import Listener
 from ._sock import SocketVerbs
 from ._spawn import Spawning, own_watcher
+from ._tls import StartTls, TlsProtocol
 from ._transports import Transports
 
 if sys.version_info < (3, 14):
@@ -72,7 +73,7 @@ class _Watched:
         return selectors.SelectorKey(fd, fd, events, None)
 
 
-class Loop(EventLoop, SocketVerbs, Spawning, unix_events._UnixSelectorEventLoop):
+class Loop(EventLoop, SocketVerbs, StartTls, Spawning, unix_events._UnixSelectorEventLoop):
     """An asyncio event loop whose turns, timers, tasks and streams are native.
 
     Answers to ``asyncio.SelectorEventLoop`` and passes for one by ``isinstance``. Not
@@ -252,20 +253,20 @@ class Loop(EventLoop, SocketVerbs, Spawning, unix_events._UnixSelectorEventLoop)
         ssl_shutdown_timeout: Any = constants.SSL_SHUTDOWN_TIMEOUT,
         context: contextvars.Context | None = None,
     ) -> asyncio.Transport:
-        """Make a TLS transport: CPython's own TLS protocol over a stream transport."""
+        """Make a TLS transport over a stream transport."""
         self._ensure_fd_no_transport(rawsock)
-        tls = sslproto.SSLProtocol(
+        tls = TlsProtocol(
             self,
             protocol,
             sslcontext,
-            waiter,  # type: ignore[arg-type]  # CPython's own default is None
+            waiter,
             server_side,
             server_hostname,
             ssl_handshake_timeout=ssl_handshake_timeout,
             ssl_shutdown_timeout=ssl_shutdown_timeout,
         )
         StreamTransport(self, rawsock, tls, None, extra, server, context)
-        return tls._app_transport
+        return tls._get_app_transport()
 
     def _start_serving(
         self,

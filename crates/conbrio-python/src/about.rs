@@ -15,7 +15,8 @@ pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Returns what was built and what was found at import, as a dictionary.
 ///
 /// `swapped` lists the names of asyncio that native ones stand in the place of now.
-/// `native_tasks` says whether Future and Task are native; if not, `native_tasks_refused` says why.
+/// `native_tasks` says whether Future and Task are native; if not, `native_tasks_refused` says why. The same
+/// of `native_tls`: where the OpenSSL of Python's `ssl` module cannot be reached, its objects do the work.
 #[pyfunction]
 pub(crate) fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let info = PyDict::new(py);
@@ -42,6 +43,9 @@ pub(crate) fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     )?;
     let swapped = py.import("conbrio._conbrio")?.getattr("_swapped")?;
     info.set_item("swapped", swapped.call_method0("copy")?)?;
+    let refused = crate::tls::refusal(py);
+    info.set_item("native_tls", refused.is_none())?;
+    info.set_item("native_tls_refused", refused)?;
     info.set_item("drivers", ["epoll", "poll"])?;
     Ok(info)
 }

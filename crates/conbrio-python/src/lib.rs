@@ -18,6 +18,7 @@ mod sock;
 mod streams;
 mod sync;
 mod task;
+mod tls;
 mod transport;
 mod watch;
 
@@ -44,6 +45,8 @@ mod _conbrio {
     use crate::sync::adopt;
     #[pymodule_export]
     use crate::task::all_tasks;
+    #[pymodule_export]
+    use crate::tls::expect_tls;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -76,6 +79,9 @@ fn install_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("StreamTransport", transport::class(py)?)?;
     module.add("ReadPipeTransport", transport::read_pipe_class(py)?)?;
     module.add("WritePipeTransport", transport::write_pipe_class(py)?)?;
+    module.add("TlsFlow", tls::class(py)?)?;
+    module.add("TlsWriter", tls::writer_class(py)?)?;
+    tls::begin();
     module.add("Listener", server::class(py)?)?;
     module.add("Child", process::class(py)?)?;
     module.add("SocketWait", sock::class(py)?)?;

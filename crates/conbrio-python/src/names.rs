@@ -34,6 +34,18 @@ macro_rules! imports {
 }
 
 strings! {
+    app_transport = "_app_transport";
+    call_eof_received = "_call_eof_received";
+    do_flush = "_do_flush";
+    do_handshake = "_do_handshake";
+    do_shutdown = "_do_shutdown";
+    fatal_error = "_fatal_error";
+    fatal_tls_error = "Fatal error on SSL protocol";
+    pending = "pending";
+    read = "read";
+    sslobj = "_sslobj";
+    start_shutdown = "_start_shutdown";
+    write_appdata = "_write_appdata";
     args = "args";
     callback = "callback";
     pid = "pid";
@@ -219,6 +231,8 @@ imports! {
     sendfile_mode = "asyncio.constants", "_SendfileMode";
     set_result_unless_cancelled = "asyncio.futures", "_set_result_unless_cancelled";
     socket_class = "socket", "socket";
+    ssl_again_errors = "asyncio.sslproto", "SSLAgainErrors";
+    ssl_object = "ssl", "SSLObject";
     transport_socket = "asyncio.trsock", "TransportSocket";
     warn = "warnings", "warn";
     af_inet = "socket", "AF_INET";

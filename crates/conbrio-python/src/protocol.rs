@@ -4,6 +4,7 @@
 //! so a protocol may change under way; the lookup goes through CPython's own method cache. It knows no transport.
 
 use std::cell::Cell;
+use std::io;
 use std::sync::OnceLock;
 
 use pyo3::prelude::*;
@@ -24,6 +25,29 @@ pub(crate) fn recognise_by(recognise: Recognise) {
     let _ = RECOGNISE.set(recognise);
 }
 
+/// How a native protocol (a higher room's) takes what was received, with no Python object in between.
+#[derive(Clone, Copy)]
+pub(crate) struct Native {
+    /// Whether an object is such a protocol.
+    pub(crate) is: fn(&Object) -> bool,
+    /// Has memory written by the function it is given, which answers how much it wrote; runs no Python code.
+    pub(crate) receive: Receive,
+    /// Works on what was received.
+    pub(crate) received: fn(Python<'_>, &Object) -> Outcome<()>,
+}
+
+/// Has memory written.
+pub(crate) type Receive = fn(Python<'_>, &Object, Source<'_>) -> io::Result<usize>;
+/// Writes memory and answers how much.
+pub(crate) type Source<'a> = &'a mut dyn FnMut(&mut [u8]) -> io::Result<usize>;
+
+static NATIVE: OnceLock<Native> = OnceLock::new();
+
+/// Says, once, what native protocols there are.
+pub(crate) fn native_is(native: Native) {
+    let _ = NATIVE.set(native);
+}
+
 /// How a protocol wants to be given bytes.
 #[derive(Clone, Copy)]
 pub(crate) enum Hears {
@@ -33,6 +57,8 @@ pub(crate) enum Hears {
     Buffered,
     /// Natively, as long as nothing of it is replaced.
     Fed(Feed),
+    /// Ciphertext, natively.
+    Native(&'static Native),
 }
 
 /// The protocol of one transport.
@@ -63,7 +89,10 @@ impl Protocol {
                 .get()
                 .and_then(|recognise| recognise(py, protocol))
         };
-        self.hears.set(if buffered {
+        let native = NATIVE.get().filter(|native| (native.is)(protocol));
+        self.hears.set(if let Some(native) = native {
+            Hears::Native(native)
+        } else if buffered {
             Hears::Buffered
         } else {
             feed().map_or(Hears::Called, Hears::Fed)

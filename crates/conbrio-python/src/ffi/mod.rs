@@ -20,6 +20,7 @@ mod instance;
 pub(crate) mod layout;
 mod object;
 mod send;
+mod session;
 mod stay;
 mod thunk;
 mod trampoline;
@@ -44,6 +45,7 @@ pub(crate) use object::{
     Object, Outcome, Raised, Ref, Slot, object, raise, raise_in_context, take_raised,
 };
 pub(crate) use send::{Resumed, Step, resume, returned_value, stopped_with};
+pub(crate) use session::Session;
 pub(crate) use thunk::Thunk;
 pub(crate) use unchanged::{Unchanged, referent};
 pub(crate) use visit::Visit;

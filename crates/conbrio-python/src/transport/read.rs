@@ -16,7 +16,7 @@ use crate::ffi::{
     is_true, object,
 };
 use crate::names;
-use crate::protocol::{self, Feed, Hears};
+use crate::protocol::{self, Feed, Hears, Native};
 
 /// How large the buffer is that small reads share. CPython: `max_size`.
 pub(super) const SHARED: usize = 256 * 1024;
@@ -37,6 +37,7 @@ pub(super) fn heard(py: Python<'_>, this: Own<StreamTransport>) -> Outcome<()> {
         Hears::Called => receive(py, &this, &protocol),
         Hears::Buffered => receive_into(py, &this, &protocol),
         Hears::Fed(feed) => receive_for(py, &this, &protocol, feed),
+        Hears::Native(native) => receive_natively(py, &this, &protocol, native),
     };
     context::leave(py, &context);
     match answer.and_then(|()| flush_in_a_crowd(py, &this)) {
@@ -199,6 +200,28 @@ fn receive_into(
             raised,
             "Fatal error: protocol.buffer_updated() call failed.",
         ),
+    }
+}
+
+/// Reads into a native protocol's own memory.
+fn receive_natively(
+    py: Python<'_>,
+    this: &Instance<StreamTransport>,
+    protocol: &Object,
+    native: &Native,
+) -> Outcome<()> {
+    let fd = this.fd.get();
+    match (native.receive)(py, protocol, &mut |room| socket::recv(fd, room)) {
+        Ok(0) => end(py, this, protocol),
+        Ok(_) => (native.received)(py, protocol).or_else(|raised| {
+            fatal(
+                py,
+                this,
+                raised,
+                "Fatal error: protocol.buffer_updated() call failed.",
+            )
+        }),
+        Err(error) => failed(py, this, &error),
     }
 }
 

@@ -45,7 +45,7 @@ impl Chunk {
     ///
     /// # Errors
     /// `BufferError` when the memory cannot be lent as it is.
-    pub(super) fn of(py: Python<'_>, data: &Object) -> Outcome<Self> {
+    pub(crate) fn of(py: Python<'_>, data: &Object) -> Outcome<Self> {
         match Bytes::share(data) {
             Some(bytes) => Ok(Self::Shared(bytes)),
             None => Ok(Self::Copied(
@@ -132,7 +132,7 @@ pub(super) fn write_eof(py: Python<'_>, this: &Instance<StreamTransport>) -> Out
 }
 
 /// Whether CPython's transports take the object: exactly the kinds that their checks name.
-pub(super) fn is_bytes_like(py: Python<'_>, data: &Object) -> bool {
+pub(crate) fn is_bytes_like(py: Python<'_>, data: &Object) -> bool {
     let data = data.bind(py);
     data.is_instance_of::<PyBytes>()
         || data.is_instance_of::<PyByteArray>()
@@ -167,6 +167,50 @@ fn check_writable(
         return Err(PyRuntimeError::new_err(busy).into());
     }
     Ok(())
+}
+
+/// Sends `bytes` now, as at the end of a turn, for a layer above that has collected them; lets their memory be used again.
+///
+/// # Errors
+/// As `write`.
+pub(crate) fn send_collected(
+    py: Python<'_>,
+    this: &Instance<StreamTransport>,
+    bytes: Vec<u8>,
+) -> Outcome<Vec<u8>> {
+    check_writable(
+        this,
+        "Cannot call write() after write_eof()",
+        "unable to write; sendfile is in progress",
+    )?;
+    if bytes.is_empty() || this.is_lost(py)? {
+        return Ok(bytes);
+    }
+    let mut sent = 0;
+    if !this.life.writing.get() && this.owed(py) == 0 {
+        this.touch(py);
+        match socket::send(this.fd.get(), &bytes) {
+            Ok(count) => sent = count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                fatal_io(py, this, &error, "Fatal write error on socket transport")?;
+                return Ok(bytes);
+            }
+        }
+    }
+    let rest = bytes.get(sent..).unwrap_or_default();
+    if rest.is_empty() {
+        return Ok(bytes);
+    }
+    let rest = Chunk::Copied(rest.into());
+    this.outbox.lend(py, |outbox| outbox.push(rest));
+    if this.life.writing.get() {
+        this.maybe_pause(py)?;
+    } else {
+        flush(py, this)?;
+    }
+    Ok(bytes)
 }
 
 /// Sends what has been pushed: at the end of the turn, or now if it is much or nobody would do it later.

@@ -1,0 +1,178 @@
+"""TLS between a transport and a protocol: CPython's own states and timeouts, with native packets.
+
+``TlsProtocol`` puts the native flow before CPython's ``SSLProtocol``, so handshake, shutdown and
+what is said of their failures are CPython's on each version. Runs once per connection; what runs
+for each packet is native. Does not know how the flow moves bytes.
+"""
+
+import asyncio
+import collections
+import ssl
+from asyncio import sslproto, streams
+from typing import Any
+
+from ._conbrio import TlsFlow, TlsWriter, expect_tls
+
+__all__ = ["SSLTransport", "StartTls", "TlsProtocol"]
+
+# ruff: noqa: SLF001, PLR0913 - the names and shapes are those that CPython's half uses
+
+RECEIVED_MAX = 256 * 1024
+
+# Always empty: stand on a connection where CPython's half expects what the flow keeps instead.
+NO_BACKLOG: collections.deque[Any] = collections.deque(maxlen=0)
+NO_BYTES = ssl.MemoryBIO()
+
+
+class SSLTransport(TlsWriter, sslproto._SSLProtocolTransport):
+    """The transport that a program sees of a TLS connection."""
+
+    def _force_close(self, exc: BaseException | None) -> None:
+        # What was written this turn leaves first: CPython would have sent it when it was written.
+        self._settle()
+        super()._force_close(exc)  # type: ignore[misc]  # typeshed does not name it
+
+    def abort(self) -> None:
+        """Close the transport at once; what the system has not taken is lost."""
+        self._settle()
+        super().abort()
+
+    def _test__append_write_backlog(self, data: bytes) -> None:
+        protocol: Any = self._ssl_protocol
+        protocol._owe(data)
+
+
+class TlsProtocol(TlsFlow, sslproto.SSLProtocol):
+    """The protocol that a carrying transport sees: CPython's, over a native flow.
+
+    Takes what ``asyncio.sslproto.SSLProtocol`` takes.
+    """
+
+    # CPython's half makes a buffer of this size for each connection; the flow lends one to all.
+    max_size = 0
+
+    _app_transport: Any
+    _app_transport_created: bool
+    _incoming: Any
+    _incoming_high_water: float
+    _incoming_low_water: float
+    _outgoing: Any
+    _outgoing_high_water: float
+    _outgoing_low_water: float
+    _ssl_buffer: Any
+    _ssl_buffer_view: memoryview | None
+    _sslobj: ssl.SSLObject
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        sslproto.SSLProtocol.__init__(self, *args, **kwargs)
+        if self._adopt(self._sslobj, self._sslcontext, self._incoming, self._outgoing):
+            self._incoming = self._outgoing = NO_BYTES
+        self._write_backlog = NO_BACKLOG
+        self._ssl_buffer_view = self._ssl_buffer = None
+
+    def _get_app_transport(self) -> SSLTransport:
+        if self._app_transport is None:
+            if self._app_transport_created:
+                raise RuntimeError("Creating _SSLProtocolTransport twice")
+            self._app_transport = SSLTransport(self._loop, self)
+            self._app_transport_created = True
+        made: SSLTransport = self._app_transport
+        return made
+
+    def _set_write_buffer_limits(self, high: Any = None, low: Any = None) -> None:
+        super()._set_write_buffer_limits(high, low)  # type: ignore[misc]
+        self._note_outgoing(self._outgoing_low_water, self._outgoing_high_water)
+
+    def _set_read_buffer_limits(self, high: Any = None, low: Any = None) -> None:
+        super()._set_read_buffer_limits(high, low)  # type: ignore[misc]
+        self._note_incoming(self._incoming_low_water, self._incoming_high_water)
+
+    # ---------------------------------------------------------------- a transport that is not ours
+
+    def get_buffer(self, n: int) -> memoryview:  # noqa: ARG002 - asyncio's shape
+        """Return memory for ciphertext."""
+        if self._ssl_buffer_view is None:
+            self._ssl_buffer_view = memoryview(bytearray(RECEIVED_MAX))
+        return self._ssl_buffer_view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take what was written to that memory."""
+        self._feed(self.get_buffer(-1)[:nbytes])
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Hear that the carrying transport is gone."""
+        self._forget()
+        super().connection_lost(exc)
+
+
+class StartTls:
+    """The loop's verb that makes a connection a TLS one."""
+
+    async def start_tls(
+        self,
+        transport: Any,
+        protocol: asyncio.BaseProtocol,
+        sslcontext: ssl.SSLContext,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> asyncio.Transport:
+        """Return a TLS transport over ``transport``, for ``protocol`` to use from now on.
+
+        What a stream of the server side has received and not read belongs to the handshake, on
+        every version. As ``asyncio.loop.start_tls``. Not thread-safe.
+
+        Raises:
+            TypeError: ``sslcontext`` is no context, or the transport cannot be upgraded.
+            ssl.SSLError: The handshake failed.
+            ConnectionError: The connection was lost or took too long.
+        """
+        if not isinstance(sslcontext, ssl.SSLContext):
+            raise TypeError(
+                f"sslcontext is expected to be an instance of ssl.SSLContext, got {sslcontext!r}"
+            )
+        if not getattr(transport, "_start_tls_compatible", False):
+            raise TypeError(f"transport {transport!r} is not supported by start_tls()")
+        waiter: asyncio.Future[None] | None = self.create_future()  # type: ignore[attr-defined]
+        tls = TlsProtocol(
+            self,
+            protocol,
+            sslcontext,
+            waiter,
+            server_side,
+            server_hostname,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+            call_connection_made=False,
+        )
+        # Order: the protocol hears of its connection before it is given a byte.
+        transport.pause_reading()
+        if server_side and isinstance(protocol, streams.StreamReaderProtocol):
+            take_early_bytes(protocol, tls)
+        transport.set_protocol(tls)
+        made = self.call_soon(tls.connection_made, transport)  # type: ignore[attr-defined]
+        resumed = self.call_soon(transport.resume_reading)  # type: ignore[attr-defined]
+        try:
+            await waiter  # type: ignore[misc]
+        except BaseException:
+            transport.close()
+            made.cancel()
+            resumed.cancel()
+            waiter = None  # whoever keeps the exception keeps this frame
+            raise
+        upgraded: asyncio.Transport = tls._app_transport
+        return upgraded
+
+
+def take_early_bytes(protocol: streams.StreamReaderProtocol, tls: TlsProtocol) -> None:
+    """Give the handshake what the stream has received and not read."""
+    reader: Any = getattr(protocol, "_stream_reader", None)
+    buffer = None if reader is None else reader._buffer
+    if buffer:
+        tls._keep(buffer)
+        buffer.clear()
+
+
+expect_tls(TlsProtocol, SSLTransport)
