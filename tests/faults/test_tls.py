@@ -1,6 +1,7 @@
 """TLS that goes wrong: cut handshakes, other tongues, silence, and what is left behind."""
 
 import asyncio
+import contextlib
 import gc
 import socket
 import ssl
@@ -101,15 +102,20 @@ def test_another_tongue(loop, complaints, garbage):
 
 def test_a_server_that_speaks_plainly(run):
     async def main():
+        done = asyncio.Event()
+
         async def greet(reader, writer):
             writer.write(b"220 welcome\r\n")
-            await reader.read()
+            with contextlib.suppress(ConnectionError):
+                await reader.read()
             writer.close()
+            done.set()
 
         async with await asyncio.start_server(greet, HOST, 0) as server:
             port = server.sockets[0].getsockname()[1]
             with pytest.raises(ssl.SSLError, match=r"\[SSL"):
                 await asyncio.open_connection(HOST, port, ssl=certificates.client())
+            await done.wait()
 
     run(main())
 
