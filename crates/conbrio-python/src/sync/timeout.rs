@@ -15,7 +15,7 @@ use crate::engine::{self, Engine};
 use crate::ffi::{
     Args, Builder, Builtin, Class, ClassState, Instance, Object, Outcome, Own, Parameters, Ref,
     Slot, Thunk, Visit, as_float, attribute, call, call_method, float, is_float, object,
-    raise_in_context, tuple_items,
+    raise_in_context, thread_ident, tuple_items,
 };
 use crate::names;
 use crate::op::{self, Deed, Doing, Op, ready};
@@ -186,7 +186,17 @@ impl Instance<Timeout> {
         if when.is_none() {
             return Ok(());
         }
-        let event_loop = call(py, names::running_loop(py)?, &[])?;
+        // Bench: timeout_ctx; the loop of the task that runs is the running one.
+        let known = Instance::<Task>::of_exact(&self.task.share_or_none())
+            .and_then(|task| task.future().0.event_loop.share())
+            .filter(|held| {
+                Instance::<Engine>::of(held)
+                    .is_some_and(|engine| engine.thread.get() == thread_ident())
+            });
+        let event_loop = match known {
+            Some(event_loop) => event_loop,
+            None => call(py, names::running_loop(py)?, &[])?,
+        };
         if let Some(engine) = engine::plain(&event_loop)
             .filter(|engine| is_float(&when) && engine.plain_clock.get() && !engine.debug.get())
         {
