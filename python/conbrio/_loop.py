@@ -24,7 +24,7 @@ from ._serve import Listener
 from ._sock import SocketVerbs
 from ._spawn import Spawning, own_watcher
 from ._tls import StartTls, TlsProtocol
-from ._transports import Transports
+from ._transports import Transports, sends_as_socket
 
 if sys.version_info < (3, 14):
     from ._registry import adopt
@@ -229,7 +229,7 @@ class Loop(EventLoop, SocketVerbs, StartTls, Spawning, unix_events._UnixSelector
         context: contextvars.Context | None = None,
     ) -> asyncio.Transport:
         """Make the transport of a connected socket; ``waiter`` hears that it has begun."""
-        if not issubclass(type(sock), socket.socket):
+        if type(sock) is not socket.socket and not sends_as_socket(type(sock)):
             # Somebody's own idea of a socket, with its own `send`: CPython's transport calls it.
             given = {} if context is None else {"context": context}
             return super()._make_socket_transport(  # type: ignore[no-any-return,misc]

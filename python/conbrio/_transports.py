@@ -5,6 +5,7 @@ Python code. What is dead stays until its number is used again, and is not shown
 what a transport is.
 """
 
+import socket
 import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from _collections_abc import dict_items, dict_keys, dict_values
 
-__all__ = ["Transports"]
+__all__ = ["Transports", "sends_as_socket"]
+
+# What asyncio's transports ask of a socket, and ours ask of its descriptor.
+MOVES = ("recv", "recv_into", "send", "sendmsg", "shutdown")
+
+
+def sends_as_socket(kind: type) -> bool:
+    """Tell whether a class of sockets moves bytes by its descriptor alone, as Python's own does."""
+    return issubclass(kind, socket.socket) and all(
+        getattr(kind, name) is getattr(socket.socket, name) for name in MOVES
+    )
 
 
 class Transports(dict[int, Any]):

@@ -68,6 +68,8 @@ TRAPS = {
     "the default executor's shutdown": "test_shutdown_refuses_new_work",
     "wrong-thread check": "test_wrong_threads_are_refused",
     "slow callback log": "test_slow_callbacks_are_told",
+    "a greenlet switch in the middle of a turn": "test_a_callback_switches_out_in_the_middle",
+    "a greenlet below each task": "test_plain_functions_wait_through_greenlets",
     "PYTHONASYNCIODEBUG": "test_the_environment_decides_at_first",
 }
 

@@ -54,6 +54,34 @@ def test_it_is_a_coroutine_and_no_future(run):
     run(main())
 
 
+def test_what_a_task_waits_for_can_be_asked_whether_it_is_done(run):
+    """What is about to go on is not cancelled by anyio, which looks at the future that the task waits for."""
+
+    async def main():
+        event = conbrio.Event()
+        task = asyncio.create_task(asyncio.wait_for(event.wait(), None))
+        await asyncio.sleep(0)
+        waiter = task._fut_waiter
+        assert isinstance(waiter, asyncio.Future)
+        assert not waiter.done()
+        event.set()
+        assert isinstance(waiter, asyncio.Future)
+        assert waiter.done()
+        assert not waiter.cancelled()
+        assert await task is True
+        assert not isinstance(waiter, asyncio.Future)
+        task = asyncio.create_task(conbrio.Event().wait())
+        await asyncio.sleep(0)
+        waiter = task._fut_waiter
+        task.cancel()
+        assert isinstance(waiter, asyncio.Future)
+        assert waiter.cancelled()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    run(main())
+
+
 def test_a_parked_one_shows_itself_as_a_future(run):
     async def main():
         lock = conbrio.Lock()

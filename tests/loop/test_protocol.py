@@ -116,6 +116,40 @@ def test_buffered_protocol(run, pair, size):
     assert run(main())
 
 
+@pytest.mark.beyond_asyncio("it calls data_received of what is no BufferedProtocol")
+def test_a_protocol_with_nothing_but_a_buffer(run):
+    """Uvloop looks at the methods, and programs that ran on it have no class to show."""
+
+    class Duck(asyncio.BaseProtocol):
+        def __init__(self):
+            self.room = bytearray(7)
+            self.heard = b""
+            self.lost = asyncio.get_running_loop().create_future()
+
+        def get_buffer(self, sizehint):
+            return self.room
+
+        def buffer_updated(self, nbytes):
+            self.heard += self.room[:nbytes]
+
+        def eof_received(self):
+            self.heard += b"."
+
+        def connection_lost(self, exc):
+            self.lost.set_result(exc)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        near, far = peers.tcp_pair()
+        _, duck = await loop.create_connection(Duck, sock=near)
+        await loop.sock_sendall(far, b"more than seven bytes")
+        far.close()
+        assert await duck.lost is None
+        return duck.heard
+
+    assert run(main()) == b"more than seven bytes."
+
+
 def test_from_plain_to_buffered_protocol_and_back(run):
     async def main():
         transport, plain, far = await connected()

@@ -433,3 +433,66 @@ def test_a_socket_closed_first_is_still_known(loop):
         assert loop.remove_reader(a) is True
         with pytest.raises(ValueError, match="Invalid file descriptor: -1"):
             loop.remove_reader(a)
+
+
+def test_a_peer_hears_in_the_next_turn(loop):
+    """A busy loop leaves out polls, but not after a descriptor was taken in hand or let go."""
+    near, far = socket.socketpair()
+    order = []
+
+    def heard():
+        order.append(far.recv(10))
+        if len(order) > 5:
+            loop.remove_reader(far)
+
+    def count(number):
+        order.append(number)
+        if number == 5:
+            loop.remove_reader(near)
+            near.close()
+        if number:
+            loop.call_soon(count, number - 1)
+        else:
+            loop.stop()
+
+    def begin():
+        near.send(b"there")
+        loop.add_reader(far, heard)
+        loop.call_soon(count, 8)
+
+    loop.add_reader(near, int)
+    loop.call_soon(begin)
+    loop.run_forever()
+    assert order == [8, b"there", 7, 6, 5, 4, b"", 3, 2, 1, 0]
+    far.close()
+
+
+def test_a_peer_hears_in_the_next_turn_of_what_a_watcher_did(loop):
+    """As tornado's sockets do: the watcher of one sends, and the watcher of the other is not kept waiting."""
+    near, far = socket.socketpair()
+    order = []
+
+    def asked():
+        near.recv(10)
+        near.send(b"there")
+        loop.call_soon(count, 5)
+
+    def heard():
+        order.append(far.recv(10))
+
+    def count(number):
+        order.append(number)
+        if number:
+            loop.call_soon(count, number - 1)
+        else:
+            loop.stop()
+
+    loop.add_reader(far, heard)
+    loop.add_reader(near, asked)
+    far.send(b"ask")
+    loop.run_forever()
+    assert order == [5, b"there", 4, 3, 2, 1, 0]
+    loop.remove_reader(near)
+    loop.remove_reader(far)
+    near.close()
+    far.close()

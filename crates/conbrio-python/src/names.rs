@@ -99,6 +99,7 @@ strings! {
     fileno = "fileno";
     fn_ = "fn";
     get_buffer = "get_buffer";
+    get_extra_info = "get_extra_info";
     get_debug = "get_debug";
     get_loop = "get_loop";
     handle_signal = "_handle_signal";

@@ -53,7 +53,7 @@ pub(crate) fn native_is(native: Native) {
 pub(crate) enum Hears {
     /// By `data_received`.
     Called,
-    /// It is an `asyncio.BufferedProtocol`: bytes are received straight into its memory.
+    /// Bytes are received straight into its memory: it is an `asyncio.BufferedProtocol`, or can be nothing else.
     Buffered,
     /// Natively, as long as nothing of it is replaced.
     Fed(Feed),
@@ -81,22 +81,22 @@ impl Protocol {
     /// # Errors
     /// What a foreign `__instancecheck__` raises.
     pub(crate) fn set(&self, py: Python<'_>, protocol: &Object) -> Outcome<()> {
-        let buffered = protocol
-            .bind(py)
-            .is_instance(&names::buffered_protocol(py)?.bind(py))?;
-        let feed = || {
-            RECOGNISE
-                .get()
-                .and_then(|recognise| recognise(py, protocol))
-        };
-        let native = NATIVE.get().filter(|native| (native.is)(protocol));
-        self.hears.set(if let Some(native) = native {
+        let class = names::buffered_protocol(py)?;
+        let hears = if let Some(native) = NATIVE.get().filter(|native| (native.is)(protocol)) {
             Hears::Native(native)
-        } else if buffered {
+        } else if protocol.bind(py).is_instance(&class.bind(py))? {
+            Hears::Buffered
+        } else if let Some(feed) = RECOGNISE
+            .get()
+            .and_then(|recognise| recognise(py, protocol))
+        {
+            Hears::Fed(feed)
+        } else if acts_buffered(py, protocol) {
             Hears::Buffered
         } else {
-            feed().map_or(Hears::Called, Hears::Fed)
-        });
+            Hears::Called
+        };
+        self.hears.set(hears);
         self.object.set(protocol.share());
         Ok(())
     }
@@ -122,6 +122,13 @@ impl Protocol {
     pub(crate) fn traverse(&self, visit: &mut Visit<'_>) {
         visit.slot(&self.object);
     }
+}
+
+/// Whether a protocol of no known class has a buffer to receive into, and no way to be given bytes.
+fn acts_buffered(py: Python<'_>, protocol: &Object) -> bool {
+    let has = |name| protocol.bind(py).hasattr(name);
+    let takes_bytes = has(names::data_received(py)).unwrap_or(true);
+    !takes_bytes && has(names::get_buffer(py)).unwrap_or(false)
 }
 
 /// Hands received bytes over.

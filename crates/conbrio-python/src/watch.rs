@@ -125,7 +125,9 @@ fn add(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>, side: Side) -> O
     let context = args.keyword(names::context(py));
     let handle = handle::new(py, this, callback, rest, context)?;
     let (file, fd) = (*fd, watched_descriptor(py, this, fd)?);
-    let old = this.watch(py, fd, side, handle::runnable(&handle))?;
+    let old = this.watch(py, fd, side, handle::watcher(&handle))?;
+    // Order: what is ready already is heard in the next turn.
+    this.touch(py);
     if !file.bind(py).is_instance_of::<PyInt>() {
         this.remember_file(py, fd, file);
     }
@@ -153,6 +155,8 @@ fn remove(py: Python<'_>, this: &Instance<Engine>, fd: &Object, side: Side) -> O
     }
     let fd = watched_descriptor(py, this, fd)?;
     let gone = this.unwatch(py, fd, side);
+    // Order: most are removed to be closed, and a peer in this loop hears of that in the next turn.
+    this.touch(py);
     this.forget_file(py, fd);
     cancel(py, gone).map(Ref::boolean)
 }

@@ -154,6 +154,22 @@ pub(crate) fn runnable(handle: &Instance<Handle>) -> Runnable {
     })
 }
 
+/// The handle of a watched descriptor as something to run.
+#[inline]
+pub(crate) fn watcher(handle: &Instance<Handle>) -> Runnable {
+    Thunk::new(handle.own(), |py, handle: Own<Handle>| {
+        // Order: the callback does I/O of its own, and a peer in this loop hears of that in the next turn.
+        if let Some(event_loop) = handle.0.event_loop.share()
+            && let Some(engine) = Instance::<Engine>::of(&event_loop)
+        {
+            engine.touch(py);
+        }
+        let ran = run(py, handle.object(), &handle.0);
+        show_if_kept(handle.object(), &handle.0);
+        ran
+    })
+}
+
 /// Shows the collector a handle that the loop lets go of, if somebody else keeps it. A cancelled one lets go of the
 /// loop, and then has nothing to show but what its context holds.
 #[inline]

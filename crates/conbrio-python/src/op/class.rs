@@ -105,6 +105,16 @@ fn as_coroutine(builder: Builder<Op>) -> Builder<Op> {
 
 fn as_future(builder: Builder<Op>) -> Builder<Op> {
     builder
+        .getter(
+            c"__class__",
+            c"asyncio.Future for what a task waits for: programs ask that whether it is done.",
+            |py, this| match this.stage.get() {
+                Stage::Pending | Stage::Woken | Stage::Cancelled => {
+                    Ok(names::future_class(py)?.share())
+                }
+                _ => Ok(object(&this.object().bind(py).get_type()).share()),
+            },
+        )
         .property(
             c"_asyncio_future_blocking",
             c"Whether it has just been yielded; None unless it is parked.",

@@ -9,16 +9,19 @@ use conbrio_core::resolve::Address as Host;
 use conbrio_driver::sys::address::Address;
 use conbrio_driver::sys::socket;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyString};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyDict, PyString, PySuper, PyType};
 
 use super::StreamTransport;
-use crate::ffi::{Instance, Object, Outcome, Ref, call, object};
+use crate::ffi::{Instance, Object, Outcome, Ref, attribute, call, object};
 use crate::names;
 
 const UNIX: u16 = 1;
 const INET: u16 = 2;
 const INET6: u16 = 10;
 const STREAM: i32 = 1;
+/// The number of the TCP protocol.
+const TCP: i32 = 6;
 
 /// Both ends of a connection, as they were when it was made: later the system may not know them any more.
 #[derive(Clone, Copy, Default)]
@@ -66,6 +69,12 @@ impl Ends {
     pub(crate) fn peer_object(&self, py: Python<'_>) -> Outcome<Ref> {
         self.peer
             .map_or_else(|| Ok(Ref::none()), |peer| address_object(py, &peer))
+    }
+
+    /// Whether the connection is TCP: said by its socket, or what a stream of its family is when nothing is said.
+    pub(super) fn is_tcp(&self) -> bool {
+        let unsaid = self.protocol == 0 && matches!(self.family(), INET | INET6);
+        unsaid || self.protocol == TCP
     }
 
     fn family(&self) -> u16 {
@@ -194,6 +203,44 @@ pub(super) fn all(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<R
         get(py, this, object(name), None)?;
     }
     Ok(this.fields.extra.share_or_none())
+}
+
+/// asyncio's own `get_extra_info`, as it was when our class was made.
+static INHERITED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+fn inherited(py: Python<'_>) -> Outcome<Ref> {
+    attribute(py, names::flow_control(py)?, names::get_extra_info(py))
+}
+
+/// Keeps what stands in asyncio's classes now.
+///
+/// # Errors
+/// When it is not there.
+pub(super) fn remember(py: Python<'_>) -> Outcome<()> {
+    let method = inherited(py)?;
+    INHERITED.get_or_init(py, || method.bind(py).to_owned().unbind());
+    Ok(())
+}
+
+/// What a program has put in the place of asyncio's `get_extra_info`, which then answers for our transports too.
+///
+/// # Errors
+/// What the class of the replacement raises.
+pub(super) fn replacement(
+    py: Python<'_>,
+    this: &Instance<StreamTransport>,
+) -> Outcome<Option<Ref>> {
+    let method = inherited(py)?;
+    if INHERITED
+        .get(py)
+        .is_some_and(|kept| kept.is(method.bind(py)))
+    {
+        return Ok(None);
+    }
+    let class = names::flow_control(py)?.bind(py);
+    let class = class.cast::<PyType>().map_err(PyErr::from)?;
+    let next = PySuper::new(&class, &this.object().bind(py))?;
+    attribute(py, object(&next), names::get_extra_info(py)).map(Some)
 }
 
 fn make(py: Python<'_>, this: &Instance<StreamTransport>, name: &str) -> Outcome<Option<Ref>> {

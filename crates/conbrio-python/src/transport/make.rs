@@ -17,9 +17,6 @@ use crate::ffi::{
 };
 use crate::{handle, names};
 
-/// The number of the TCP protocol.
-const TCP: i32 = 6;
-
 /// Where a connection's descriptor comes from.
 pub(crate) enum Connection<'a> {
     /// A Python socket, which goes on owning it.
@@ -172,7 +169,7 @@ fn adopt(
             (fd, ends)
         }
     };
-    if ends.protocol == TCP {
+    if ends.is_tcp() {
         // A connection that is already broken refuses; reading will tell.
         let _ = socket::set_nodelay(fd, true);
     }

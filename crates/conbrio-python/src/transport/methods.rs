@@ -9,7 +9,9 @@ use super::life::{abort, close, connection_lost, fatal_exception, finalize, forc
 use super::write::{write, write_eof, write_ready, writelines};
 use super::{StreamTransport, attributes, extra, make, read};
 use crate::ffi::layout::prove_transports;
-use crate::ffi::{Args, Builder, Instance, Outcome, Parameters, Raised, Ref, call_method, object};
+use crate::ffi::{
+    Args, Builder, Instance, Outcome, Parameters, Raised, Ref, call, call_method, object,
+};
 use crate::names;
 
 /// The class `StreamTransport`.
@@ -21,6 +23,7 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     // Imported now: transports say their last words even when nothing can be imported any more.
     names::warn(py).map_err(error_of(py))?;
     let base = names::flow_control(py).map_err(error_of(py))?;
+    extra::remember(py).map_err(error_of(py))?;
     let (dict, weak_references) = StreamTransport::ATTRIBUTES;
     let builder = Builder::<StreamTransport>::new(
         c"The two directions of a connected stream socket; made by the loop.",
@@ -68,9 +71,13 @@ fn reading(builder: Builder<StreamTransport>) -> Builder<StreamTransport> {
                     positional: 2,
                     required: 1,
                 };
-                match args.parse(&parameters)? {
-                    [Some(name), default] => extra::get(py, this, name, default),
-                    _ => Ok(Ref::none()),
+                let [Some(name), default] = args.parse(&parameters)? else {
+                    return Ok(Ref::none());
+                };
+                match (extra::replacement(py, this)?, default) {
+                    (None, _) => extra::get(py, this, name, default),
+                    (Some(method), None) => call(py, &method, &[name]),
+                    (Some(method), Some(default)) => call(py, &method, &[name, default]),
                 }
             },
         )
