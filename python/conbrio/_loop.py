@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._conbrio import EventLoop, StreamTransport, serve, set_loop_class
 from ._connect import resolve_literal
+from ._jobs import Jobs
 from ._serve import Listener
 from ._sock import SocketVerbs
 from ._spawn import Spawning, own_watcher
@@ -73,7 +74,9 @@ class _Watched:
         return selectors.SelectorKey(fd, fd, events, None)
 
 
-class Loop(EventLoop, SocketVerbs, StartTls, Spawning, unix_events._UnixSelectorEventLoop):
+class Loop(  # type: ignore[misc]  # mypy cannot compare signatures that end in *args
+    EventLoop, SocketVerbs, StartTls, Spawning, Jobs, unix_events._UnixSelectorEventLoop
+):
     """An asyncio event loop whose turns, timers, tasks and streams are native.
 
     Answers to ``asyncio.SelectorEventLoop`` and passes for one by ``isinstance``. Not

@@ -42,7 +42,7 @@ FLOORS: dict[str, list[str]] = {
     ],
     "conbrio": [
         "_conbrio",
-        "_connect _serve _sock _tls _transports _datagram _spawn _sendfile _fallback _registry _sync",
+        "_connect _serve _sock _tls _transports _datagram _spawn _sendfile _jobs _fallback _registry _sync",
         "_streams",
         "_loop _swaps",
         "_runner _install",

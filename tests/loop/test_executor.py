@@ -3,9 +3,11 @@
 import asyncio
 import concurrent.futures
 import contextvars
+import gc
 import sys
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -220,3 +222,133 @@ def test_run_coroutine_threadsafe(loop):
     loop.run_forever()
     thread.join()
     assert ends == [8]
+
+
+def test_cancelled_future_cancels_the_job(loop):
+    gate = threading.Event()
+    with concurrent.futures.ThreadPoolExecutor(1) as executor:
+        first = loop.run_in_executor(executor, gate.wait)
+        ran = []
+        second = loop.run_in_executor(executor, ran.append, 1)
+
+        async def main():
+            second.cancel()
+            await asyncio.sleep(0)
+            gate.set()
+            await first
+
+        loop.run_until_complete(main())
+    assert ran == []
+    assert second.cancelled()
+
+
+def test_job_ends_after_its_future_was_cancelled(loop):
+    begun, gate = threading.Event(), threading.Event()
+    caught = []
+    loop.set_exception_handler(lambda _loop, context: caught.append(context))
+
+    def job():
+        begun.set()
+        gate.wait()
+
+    async def main():
+        future = loop.run_in_executor(None, job)
+        begun.wait()
+        future.cancel()
+        await asyncio.sleep(0)
+        gate.set()
+        await loop.shutdown_default_executor()
+        await asyncio.sleep(0)
+        return future.cancelled()
+
+    assert loop.run_until_complete(main()) is True
+    assert caught == []
+
+
+def test_job_that_ends_after_the_loop_is_silent(loop_factory, caplog):
+    loop = loop_factory()
+    gate = threading.Event()
+    executor = concurrent.futures.ThreadPoolExecutor(1)
+    future = loop.run_in_executor(executor, gate.wait)
+    loop.close()
+    gate.set()
+    executor.shutdown()
+    assert not future.done()
+    assert [record.exc_text or record.getMessage() for record in caplog.records] == []
+
+
+def test_job_whose_future_was_given_a_result_is_reported(loop):
+    begun, gate = threading.Event(), threading.Event()
+    caught = []
+    loop.set_exception_handler(lambda _loop, context: caught.append(type(context["exception"])))
+
+    def job():
+        begun.set()
+        gate.wait()
+
+    async def main():
+        future = loop.run_in_executor(None, job)
+        begun.wait()
+        future.set_result(5)
+        gate.set()
+        await loop.shutdown_default_executor()
+        await asyncio.sleep(0)
+
+    loop.run_until_complete(main())
+    assert caught == [AssertionError]
+
+
+def test_errors_of_jobs_are_asyncios(loop):
+    def job(error):
+        raise error
+
+    async def main():
+        found = []
+        for error in (concurrent.futures.CancelledError("a"), concurrent.futures.InvalidStateError("b"), KeyError("c")):
+            try:
+                await loop.run_in_executor(None, job, error)
+            except BaseException as raised:
+                found.append((type(raised), raised.args))
+        return found
+
+    assert loop.run_until_complete(main()) == [
+        (asyncio.CancelledError, ("a",)), (asyncio.InvalidStateError, ("b",)), (KeyError, ("c",))]
+
+
+def test_executors_future_of_another_class_works(loop):
+    class Job(concurrent.futures.Future):
+        def result(self, timeout=None):
+            return super().result(timeout) + 1
+
+    class Numbers(concurrent.futures.Executor):
+        def submit(self, fn, /, *args, **kwargs):
+            job = Job()
+            job.set_result(1)
+            return job
+
+    async def plus_one():
+        return await loop.run_in_executor(Numbers(), int)
+
+    # From 3.14 on asyncio takes what the future holds, not what it says.
+    assert loop.run_until_complete(plus_one()) == (2 if sys.version_info < (3, 14) else 1)
+
+
+def test_what_a_job_held_is_freed(loop):
+    class Thing:
+        pass
+
+    async def main():
+        thing = Thing()
+        future = loop.run_in_executor(None, lambda given: given, thing)
+        answer = await future
+        found = weakref.ref(answer)
+        del thing, answer, future
+        await loop.run_in_executor(None, int)  # the thread lets go of its last job
+        return found() is None
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert loop.run_until_complete(main()) is True
+    finally:
+        gc.enable()

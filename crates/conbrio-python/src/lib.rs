@@ -36,7 +36,7 @@ mod _conbrio {
     #[pymodule_export]
     use crate::event_loop::stop_when_done;
     #[pymodule_export]
-    use crate::jobs::resolve_literal;
+    use crate::jobs::{follow, resolve_literal};
     #[pymodule_export]
     use crate::server::serve;
     #[pymodule_export]
@@ -85,6 +85,7 @@ fn install_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Listener", server::class(py)?)?;
     module.add("Child", process::class(py)?)?;
     module.add("SocketWait", sock::class(py)?)?;
+    module.add("Follower", jobs::class(py)?)?;
     module.add("Op", op::class(py)?)?;
     module.add("Ready", op::ready_class(py)?)?;
     sync::add_to(module)?;

@@ -109,6 +109,9 @@ strings! {
     msg = "msg";
     file = "file";
     limit = "limit";
+    private_exception = "_exception";
+    private_result = "_result";
+    private_state = "_state";
     private_loop = "_loop";
     name = "name";
     immediate = "immediate";
@@ -191,6 +194,8 @@ imports! {
     usual_gather = "asyncio.tasks", "gather";
     timeout_states = "asyncio.timeouts", "_State";
     own_timeout_class = "conbrio._sync", "Timeout";
+    executor_future = "concurrent.futures", "Future";
+    copy_future_state = "asyncio.futures", "_copy_future_state";
     cancelled_error = "asyncio.exceptions", "CancelledError";
     incomplete_read_error = "asyncio.exceptions", "IncompleteReadError";
     limit_overrun_error = "asyncio.exceptions", "LimitOverrunError";
