@@ -6,6 +6,7 @@ does, and ``uninstall()`` undoes it.
 
 import sys
 
+from . import _abi as _abi
 from ._conbrio import Handle, TimerHandle, __version__, build_info
 from ._fallback import Future, Task
 from ._install import install, uninstall

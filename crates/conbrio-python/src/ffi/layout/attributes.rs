@@ -63,20 +63,17 @@ pub(in crate::ffi) unsafe fn forget_attributes(
     unsafe {
         let offset = (*kind).tp_weaklistoffset;
         // Bench: task_spawn; hardly any object has weak references or attributes, and the calls cost more than a look.
-        if offset != 0 && (GIL_DISABLED || !word(object, offset).is_null()) {
+        if offset != 0 && !word(object, offset).is_null() {
             ffi::PyObject_ClearWeakRefs(object);
         }
         #[cfg(Py_3_13)]
-        if is_managed(native) && (GIL_DISABLED || !word(object, MANAGED_DICTIONARY).is_null()) {
+        if is_managed(native) && !word(object, MANAGED_DICTIONARY).is_null() {
             PyObject_ClearManagedDict(object);
         }
     }
     #[cfg(not(Py_3_13))]
     let _ = native;
 }
-
-/// Whether this is a build whose objects have other words before their heads.
-const GIL_DISABLED: bool = cfg!(Py_GIL_DISABLED);
 
 /// Where the dictionary stands that the base keeps before the head. CPython: `MANAGED_DICT_OFFSET`.
 #[cfg(Py_3_13)]
@@ -96,10 +93,6 @@ unsafe fn word(object: *mut ffi::PyObject, offset: isize) -> *mut ffi::PyObject 
 /// `object` has the collector's head.
 #[inline]
 pub(in crate::ffi) unsafe fn is_finalized(object: *mut ffi::PyObject) -> bool {
-    if GIL_DISABLED {
-        // SAFETY: promised by the caller.
-        return unsafe { ffi::PyObject_GC_IsFinalized(object) != 0 };
-    }
     // SAFETY: the collector's head is the two words before the object. CPython: `_PyGC_PREV_MASK_FINALIZED`.
     unsafe { word(object, -size_of::<usize>().cast_signed()).addr() & 1 != 0 }
 }
