@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import pathlib
+import signal
 import sys
 import types
 from collections.abc import Callable, Coroutine, Iterator
@@ -33,6 +34,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers, so that a misspelt one is an error."""
     for line in MARKERS:
         config.addinivalue_line("markers", line)
+    # A shell has what it runs in the background ignore Ctrl-C, and children inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
