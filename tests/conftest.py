@@ -21,6 +21,12 @@ MARKERS = (
     "conbrio_only: names something that only conbrio has",
 )
 
+USUAL_SIGNALS = {
+    signal.SIGHUP: signal.SIG_DFL,
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGQUIT: signal.SIG_DFL,
+}
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--driver`` (which drivers a conbrio loop is tested on) and ``--slow``."""
@@ -34,9 +40,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers, so that a misspelt one is an error."""
     for line in MARKERS:
         config.addinivalue_line("markers", line)
-    # A shell has what it runs in the background ignore Ctrl-C, and children inherit that.
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A shell has what it runs in the background ignore these signals, and children inherit that.
+    for number, usual in USUAL_SIGNALS.items():
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
