@@ -451,10 +451,11 @@ class SocketWait:
 class Listener:
     """A listening socket that the loop watches."""
 
+@final
 class Follower:
     """A future that ends as one of concurrent.futures does."""
 
-def follow(event_loop: Any, source: Any, future: Any, /) -> bool: ...
+def follow(event_loop: Any, source: Any, future: Any) -> bool: ...
 def resolve_literal(
     host: Any, port: Any, family: int, type: int, proto: int, flags: int  # noqa: A002
 ) -> list[tuple[Any, ...]] | None: ...
