@@ -386,6 +386,23 @@ class StreamTransport(asyncio.Transport):
     ) -> None: ...
 
 @final
+class DatagramTransport(asyncio.transports._FlowControlMixin, asyncio.DatagramTransport):
+    """A datagram socket; enters itself in its loop's ``_transports``."""
+
+    @property
+    def max_size(self) -> int: ...
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        sock: socket,
+        protocol: asyncio.BaseProtocol,
+        address: Any = None,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> None: ...
+
+@final
 class ReadPipeTransport(asyncio.ReadTransport):
     """The reading end of a pipe."""
 

@@ -18,7 +18,7 @@ from asyncio import constants, coroutines, unix_events
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ._conbrio import EventLoop, StreamTransport, serve, set_loop_class
+from ._conbrio import DatagramTransport, EventLoop, StreamTransport, serve, set_loop_class
 from ._connect import resolve_literal
 from ._jobs import Jobs
 from ._serve import Listener
@@ -240,6 +240,23 @@ class Loop(  # type: ignore[misc]  # mypy cannot compare signatures that end in 
             )
         self._ensure_fd_no_transport(sock)
         return StreamTransport(self, sock, protocol, waiter, extra, server, context)
+
+    def _make_datagram_transport(
+        self,
+        sock: socket.socket,
+        protocol: asyncio.DatagramProtocol,
+        address: Any = None,
+        waiter: "asyncio.Future[None] | None" = None,
+        extra: dict[str, Any] | None = None,
+    ) -> asyncio.DatagramTransport:
+        """Make the transport of a datagram socket; ``waiter`` hears that it has begun."""
+        if not issubclass(type(sock), socket.socket):
+            # Somebody's own idea of a socket: CPython's transport calls it.
+            return super()._make_datagram_transport(  # type: ignore[no-any-return,misc]
+                sock, protocol, address, waiter, extra
+            )
+        self._ensure_fd_no_transport(sock)
+        return DatagramTransport(self, sock, protocol, address, waiter, extra)
 
     def _make_ssl_transport(
         self,

@@ -16,6 +16,7 @@ conbrio = pytest.importorskip("conbrio")
 # Native names that have no public home, each with the reason.
 INTERNAL = {
     "Condition": "the native half of the public Condition",
+    "DatagramTransport": "made by the loop; asyncio.DatagramTransport is what isinstance knows",
     "Event": "the native half of the public Event",
     "Child": "a child process that the loop waits for; asyncio.SubprocessTransport is what isinstance knows",
     "EventLoop": "the native half of Loop, which is the public one",

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod datagram;
 pub mod inbox;
 pub mod inflow;
 pub mod lines;

@@ -44,6 +44,61 @@ impl fmt::Display for BadLimits {
 
 impl std::error::Error for BadLimits {}
 
+/// How much may be owed: more than the high mark pauses a writer, no more than the low one lets it go on.
+#[derive(Clone, Copy, Debug)]
+pub struct Marks {
+    high_bytes: usize,
+    low_bytes: usize,
+}
+
+impl Default for Marks {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Marks {
+    /// asyncio's marks.
+    pub const fn new() -> Self {
+        Self {
+            high_bytes: HIGH_BYTES,
+            low_bytes: HIGH_BYTES / 4,
+        }
+    }
+
+    /// Sets the marks by asyncio's rules; a missing one follows from the other.
+    pub fn set(&mut self, high: Option<i64>, low: Option<i64>) -> Result<(), BadLimits> {
+        let default = i64::try_from(HIGH_BYTES).unwrap_or(i64::MAX);
+        let high = high.unwrap_or_else(|| low.map_or(default, |low| low.saturating_mul(4)));
+        // Floors, as Python's division does.
+        let low = low.unwrap_or_else(|| high.div_euclid(4));
+        match (usize::try_from(high), usize::try_from(low)) {
+            (Ok(high_bytes), Ok(low_bytes)) if high >= low => {
+                (self.high_bytes, self.low_bytes) = (high_bytes, low_bytes);
+                Ok(())
+            }
+            _ => Err(BadLimits { high, low }),
+        }
+    }
+
+    /// Gives the marks as asyncio does: low, high.
+    pub fn pair(&self) -> (usize, usize) {
+        (self.low_bytes, self.high_bytes)
+    }
+
+    /// Tells whether `owed` bytes pause a writer.
+    #[inline]
+    pub fn are_under(&self, owed: usize) -> bool {
+        owed > self.high_bytes
+    }
+
+    /// Tells whether a paused writer that owes `owed` bytes may go on.
+    #[inline]
+    pub fn let_go(&self, owed: usize) -> bool {
+        owed <= self.low_bytes
+    }
+}
+
 /// Chunks to send, in order.
 ///
 /// The first chunk stands inline: most streams never owe a second.
@@ -57,10 +112,7 @@ pub struct Outbox<B> {
     sent: usize,
     /// How many bytes are owed.
     length: usize,
-    /// More than this presses the writer to pause.
-    high_bytes: usize,
-    /// No more than this lets it go on.
-    low_bytes: usize,
+    marks: Marks,
 }
 
 impl<B: AsRef<[u8]>> Default for Outbox<B> {
@@ -77,8 +129,7 @@ impl<B: AsRef<[u8]>> Outbox<B> {
             rest: VecDeque::new(),
             sent: 0,
             length: 0,
-            high_bytes: HIGH_BYTES,
-            low_bytes: HIGH_BYTES / 4,
+            marks: Marks::new(),
         }
     }
 
@@ -109,36 +160,26 @@ impl<B: AsRef<[u8]>> Outbox<B> {
         self.length == 0
     }
 
-    /// Sets the marks by asyncio's rules; a missing one follows from the other.
+    /// Sets the marks as [`Marks::set`] does.
     pub fn limits(&mut self, high: Option<i64>, low: Option<i64>) -> Result<(), BadLimits> {
-        let default = i64::try_from(HIGH_BYTES).unwrap_or(i64::MAX);
-        let high = high.unwrap_or_else(|| low.map_or(default, |low| low.saturating_mul(4)));
-        // Floors, as Python's division does.
-        let low = low.unwrap_or_else(|| high.div_euclid(4));
-        match (usize::try_from(high), usize::try_from(low)) {
-            (Ok(high_bytes), Ok(low_bytes)) if high >= low => {
-                (self.high_bytes, self.low_bytes) = (high_bytes, low_bytes);
-                Ok(())
-            }
-            _ => Err(BadLimits { high, low }),
-        }
+        self.marks.set(high, low)
     }
 
     /// Gives the marks as asyncio does: low, high.
     pub fn marks(&self) -> (usize, usize) {
-        (self.low_bytes, self.high_bytes)
+        self.marks.pair()
     }
 
     /// Tells whether so much is owed that the writer has to pause.
     #[inline]
     pub fn over_high(&self) -> bool {
-        self.length > self.high_bytes
+        self.marks.are_under(self.length)
     }
 
     /// Tells whether so little is owed that a paused writer may go on.
     #[inline]
     pub fn under_low(&self) -> bool {
-        self.length <= self.low_bytes
+        self.marks.let_go(self.length)
     }
 
     /// Sends by `send` until nothing is owed or less was taken than offered.

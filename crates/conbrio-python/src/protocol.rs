@@ -140,6 +140,23 @@ pub(crate) fn data_received(py: Python<'_>, protocol: &Object, data: &Object) ->
     call_method(py, protocol, names::data_received(py), &[data]).map(drop)
 }
 
+/// Hands a received datagram over, and its sender's address.
+#[inline]
+pub(crate) fn datagram_received(
+    py: Python<'_>,
+    protocol: &Object,
+    data: &Object,
+    sender: &Object,
+) -> Outcome<()> {
+    call_method(py, protocol, names::datagram_received(py), &[data, sender]).map(drop)
+}
+
+/// Tells that a datagram could not be sent or received.
+#[inline]
+pub(crate) fn error_received(py: Python<'_>, protocol: &Object, exception: &Object) -> Outcome<()> {
+    call_method(py, protocol, names::error_received(py), &[exception]).map(drop)
+}
+
 /// Tells that the peer will send no more; the answer says whether the transport stays open.
 #[inline]
 pub(crate) fn eof_received(py: Python<'_>, protocol: &Object) -> Outcome<Ref> {

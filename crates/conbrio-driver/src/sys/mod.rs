@@ -7,6 +7,7 @@ use std::io;
 
 pub mod address;
 pub mod clock;
+pub mod datagram;
 pub mod epoll;
 pub mod memory;
 pub mod pipe;

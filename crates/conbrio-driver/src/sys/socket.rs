@@ -9,7 +9,7 @@ use super::address::Address;
 use super::{count, number};
 
 /// Waits for nobody, whatever the socket's own mode, and raises no signal.
-const QUIETLY: libc::c_int = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+pub(super) const QUIETLY: libc::c_int = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
 
 /// Receives into `buffer`, without waiting; 0 is the end.
 #[inline]
@@ -39,13 +39,21 @@ pub fn recv_uninit(fd: RawFd, buffer: &mut [MaybeUninit<u8>]) -> io::Result<usiz
     })
 }
 
-/// Receives one datagram into `buffer` and its sender into `sender`.
+/// Receives one datagram into `buffer` and its sender into `sender`, without waiting.
 pub fn recv_from(fd: RawFd, buffer: &mut [u8], sender: &mut Address) -> io::Result<usize> {
     let (address, mut length) = sender.room();
     let pointer = buffer.as_mut_ptr().cast();
     // SAFETY: `buffer` is writable for its length, `address` for `length`.
-    let returned =
-        unsafe { libc::recvfrom(fd, pointer, buffer.len(), 0, address, &raw mut length) };
+    let returned = unsafe {
+        libc::recvfrom(
+            fd,
+            pointer,
+            buffer.len(),
+            libc::MSG_DONTWAIT,
+            address,
+            &raw mut length,
+        )
+    };
     let received = count(returned)?;
     sender.written(length);
     Ok(received)
@@ -58,14 +66,14 @@ pub fn send(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
     count(unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), QUIETLY) })
 }
 
-/// Sends one datagram to `receiver`, the bytes of a `sockaddr`.
+/// Sends one datagram to `receiver`, the bytes of a `sockaddr`, without waiting.
 pub fn send_to(fd: RawFd, bytes: &[u8], receiver: &[u8]) -> io::Result<usize> {
     let (pointer, length) = (bytes.as_ptr().cast(), bytes.len());
     let room = libc::socklen_t::try_from(receiver.len()).unwrap_or(0);
     let receiver = receiver.as_ptr().cast();
     // SAFETY: both are readable for their lengths; the kernel copies the address, whatever its
     // alignment.
-    count(unsafe { libc::sendto(fd, pointer, length, libc::MSG_NOSIGNAL, receiver, room) })
+    count(unsafe { libc::sendto(fd, pointer, length, QUIETLY, receiver, room) })
 }
 
 /// Sends the beginning of `slices`, at most 1,024 of them, without waiting; returns how many bytes.

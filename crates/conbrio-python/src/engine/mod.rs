@@ -17,6 +17,7 @@ use conbrio_core::timers::Key;
 use conbrio_core::turn::Works;
 use conbrio_driver::driver::{Driver, Events};
 use conbrio_driver::event::Interest;
+use conbrio_driver::sys::datagram::Arrivals;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
@@ -49,6 +50,8 @@ pub(crate) struct Engine {
     flushes: Guarded<Vec<Runnable>>,
     /// The buffer that small reads share, made by the first of them.
     buffer: Guarded<Option<Box<[u8]>>>,
+    /// Where datagrams arrive, made by the first that does.
+    arrivals: Guarded<Option<Box<Arrivals>>>,
     /// Whether the loop's thread waits.
     inbox: Arc<Inbox<()>>,
     /// Which driver was asked for.
@@ -149,6 +152,7 @@ impl Engine {
             events: Guarded::new(None),
             flushes: Guarded::new(Vec::new()),
             buffer: Guarded::new(None),
+            arrivals: Guarded::new(None),
             inbox: Arc::new(Inbox::new()),
             driver,
             current: Cell::new(None),
@@ -301,6 +305,29 @@ impl Engine {
         drop(self.buffer.lend(py, |place| place.replace(buffer)));
     }
 
+    /// Lends the memory that datagrams arrive in.
+    pub(crate) fn with_arrivals<R>(
+        &self,
+        py: Python<'_>,
+        user: impl FnOnce(&mut Arrivals) -> R,
+    ) -> R {
+        self.arrivals
+            .lend(py, |arrivals| user(arrivals.get_or_insert_default()))
+    }
+
+    /// What tells whether something was scheduled meanwhile: how much is ready, and whether the loop stops.
+    #[inline]
+    pub(crate) fn schedule(&self, py: Python<'_>) -> (usize, bool) {
+        self.works
+            .lend(py, |works| (works.ready.len(), works.stopping))
+    }
+
+    /// The number of this turn.
+    #[inline]
+    pub(crate) fn turn(&self, py: Python<'_>) -> u64 {
+        self.works.lend(py, |works| works.stats.turns.get())
+    }
+
     /// Lets `runnable` hear `side` of `fd`; returns who heard it before.
     ///
     /// # Errors
@@ -447,6 +474,7 @@ impl Engine {
         drop((works, sources, flushes, files));
         drop(devices);
         drop(self.buffer.lend(py, Option::take));
+        drop(self.arrivals.lend(py, Option::take));
     }
 }
 

@@ -21,6 +21,11 @@ impl Bytes {
         // SAFETY: a live object.
         (unsafe { ffi::PyBytes_CheckExact(object.as_ptr()) } != 0).then(|| Self(object.share()))
     }
+
+    /// The object, once more.
+    pub(crate) fn object(&self) -> Ref {
+        self.0.share()
+    }
 }
 
 impl AsRef<[u8]> for Bytes {

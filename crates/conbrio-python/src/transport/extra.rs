@@ -16,9 +16,9 @@ use super::StreamTransport;
 use crate::ffi::{Instance, Object, Outcome, Ref, attribute, call, object};
 use crate::names;
 
-const UNIX: u16 = 1;
-const INET: u16 = 2;
-const INET6: u16 = 10;
+pub(super) const UNIX: u16 = 1;
+pub(super) const INET: u16 = 2;
+pub(super) const INET6: u16 = 10;
 const STREAM: i32 = 1;
 /// The number of the TCP protocol.
 const TCP: i32 = 6;
@@ -291,7 +291,7 @@ fn closed_socket(py: Python<'_>, ends: &Ends) -> Outcome<Ref> {
 }
 
 /// An address as Python's socket module writes it.
-fn address_object(py: Python<'_>, address: &Address) -> Outcome<Ref> {
+pub(super) fn address_object(py: Python<'_>, address: &Address) -> Outcome<Ref> {
     let bytes = address.as_bytes();
     let made = match family(bytes) {
         _ if bytes.is_empty() => return Ok(Ref::none()),
@@ -340,7 +340,7 @@ fn unix<'py>(py: Python<'py>, path: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     Ok(path.into_pyobject(py)?.into_any())
 }
 
-fn family(bytes: &[u8]) -> u16 {
+pub(super) fn family(bytes: &[u8]) -> u16 {
     u16::from_ne_bytes(array(bytes, 0))
 }
 

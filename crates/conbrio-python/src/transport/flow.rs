@@ -163,7 +163,7 @@ impl<T: Pressed> Instance<T> {
 }
 
 /// A mark in bytes; one that is larger than any memory stands for "never".
-fn mark(py: Python<'_>, mark: Option<&Object>) -> Outcome<Option<i64>> {
+pub(super) fn mark(py: Python<'_>, mark: Option<&Object>) -> Outcome<Option<i64>> {
     let Some(mark) = mark.filter(|mark| !mark.is_none()) else {
         return Ok(None);
     };

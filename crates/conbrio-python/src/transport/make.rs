@@ -138,7 +138,7 @@ fn begin(
         call_method(py, server, names::attach(py), arguments)?;
         this.server.set(server.share());
     }
-    enter(py, this, made.event_loop, fd)?;
+    enter(py, this.object(), made.event_loop, fd)?;
     schedule(py, this, engine, made)
 }
 
@@ -180,12 +180,7 @@ fn adopt(
 }
 
 /// Enters the transport in the loop's table, which does not keep it alive.
-fn enter(
-    py: Python<'_>,
-    this: &Instance<StreamTransport>,
-    event_loop: &Object,
-    fd: RawFd,
-) -> Outcome<()> {
+pub(super) fn enter(py: Python<'_>, this: &Object, event_loop: &Object, fd: RawFd) -> Outcome<()> {
     let Some(transports) = attribute_if_any(py, event_loop, names::transports(py))? else {
         return Ok(());
     };
@@ -193,9 +188,9 @@ fn enter(
     match transports.cast::<PyDict>() {
         // Our own table of weak references; a plain dictionary is somebody else's.
         Ok(table) if !table.is_exact_instance_of::<PyDict>() => {
-            table.set_item(fd, weak_reference(py, this.object())?.bind(py))?;
+            table.set_item(fd, weak_reference(py, this)?.bind(py))?;
         }
-        _ => transports.set_item(fd, this.object().bind(py))?,
+        _ => transports.set_item(fd, this.bind(py))?,
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! transport is made of. It is watched and scheduled through the engine and does not know the loop's own methods.
 
 mod attributes;
+mod datagram;
 mod extra;
 mod flow;
 mod life;
@@ -26,6 +27,7 @@ use crate::ffi::layout::TransportFields;
 use crate::ffi::{Class, ClassState, Guarded, Instance, Object, Own, Slot, Visit};
 use crate::protocol::Protocol;
 
+pub(crate) use datagram::class as datagram_class;
 use extra::KeptEnds;
 pub(crate) use extra::{Ends, is_known_family, python_socket};
 pub(crate) use make::{Connection, Made, make};

@@ -12,7 +12,8 @@ use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 use super::StreamTransport;
 use super::life::{connection_lost, fatal_io, guarded};
 use crate::ffi::{
-    Buffer, Bytes, Instance, Object, Outcome, Own, Raised, Ref, Thunk, call_method, context, object,
+    Buffer, Bytes, Instance, Object, Outcome, Own, Raised, Ref, Thunk, bytes, call_method, context,
+    object,
 };
 use crate::names;
 use crate::report::{os_error, os_exception};
@@ -41,6 +42,17 @@ impl AsRef<[u8]> for Chunk {
 }
 
 impl Chunk {
+    /// The content as a Python object.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub(super) fn object(&self, py: Python<'_>) -> Outcome<Ref> {
+        match self {
+            Self::Shared(shared) => Ok(shared.object()),
+            Self::Copied(copied) => bytes(py, copied),
+        }
+    }
+
     /// The content of an object that lends memory.
     ///
     /// # Errors

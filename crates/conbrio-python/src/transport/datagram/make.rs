@@ -1,0 +1,163 @@
+//! How a transport begins: of a Python socket.
+
+use std::os::fd::RawFd;
+
+use conbrio_driver::sys::address::Address;
+use conbrio_driver::sys::socket;
+use pyo3::exceptions::{PyOSError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+use super::life::guarded;
+use super::{DatagramTransport, Way};
+use crate::engine::Engine;
+use crate::ffi::{
+    Instance, Object, Outcome, Own, Ref, Thunk, attribute, call, call_method, is_true, object,
+};
+use crate::transport::extra::{INET, INET6, UNIX, family};
+use crate::transport::make::enter;
+use crate::{handle, names};
+
+/// What a transport is made of.
+struct Made<'a> {
+    /// The loop, one of ours.
+    event_loop: &'a Object,
+    sock: &'a Object,
+    /// Who hears.
+    protocol: &'a Object,
+    /// The one address that is sent to.
+    address: Option<&'a Object>,
+    /// A future that is told when reading has begun.
+    waiter: Option<&'a Object>,
+    /// The dictionary behind `get_extra_info`.
+    extra: Option<&'a Object>,
+}
+
+/// `DatagramTransport(loop, sock, protocol, address=None, waiter=None, extra=None)`.
+pub(super) fn init(
+    py: Python<'_>,
+    this: &Instance<DatagramTransport>,
+    args: &Object,
+    keywords: Option<&Object>,
+) -> Outcome<()> {
+    let args = args.bind(py).to_owned().cast_into::<PyTuple>();
+    let args = args.map_err(PyErr::from)?;
+    let keywords = keywords.map(|keywords| keywords.bind(py).to_owned().cast_into::<PyDict>());
+    let keywords = keywords.transpose().map_err(PyErr::from)?;
+    let given = |index: usize, name: &str| -> PyResult<Option<Bound<'_, PyAny>>> {
+        let named = match &keywords {
+            Some(keywords) => keywords.get_item(name)?,
+            None => None,
+        };
+        let value = args.get_item(index).ok().or(named);
+        Ok(value.filter(|value| !value.is_none()))
+    };
+    let names = ["loop", "sock", "protocol", "address", "waiter", "extra"];
+    let mut values = [const { None }; 6];
+    for (index, (value, name)) in values.iter_mut().zip(names).enumerate() {
+        *value = given(index, name)?;
+    }
+    let [event_loop, sock, protocol, address, waiter, extra] = &values;
+    let (Some(event_loop), Some(sock), Some(protocol)) = (event_loop, sock, protocol) else {
+        let text = "DatagramTransport() needs a loop, a socket and a protocol";
+        return Err(PyTypeError::new_err(text).into());
+    };
+    let made = Made {
+        event_loop: object(event_loop),
+        sock: object(sock),
+        protocol: object(protocol),
+        address: address.as_ref().map(object),
+        waiter: waiter.as_ref().map(object),
+        extra: extra.as_ref().map(object),
+    };
+    begin(py, this, &made)
+}
+
+fn begin(py: Python<'_>, this: &Instance<DatagramTransport>, made: &Made<'_>) -> Outcome<()> {
+    let Some(engine) = Instance::<Engine>::of(made.event_loop) else {
+        let text = "DatagramTransport() needs a loop of conbrio's";
+        return Err(PyTypeError::new_err(text).into());
+    };
+    describe(py, this, made)?;
+    this.fields.event_loop.set(made.event_loop.share());
+    let fd = call_method(py, made.sock, names::fileno(py), &[])?;
+    let fd = fd.bind(py).extract::<RawFd>()?;
+    this.fd.set(fd);
+    this.life.way.set(way(py, made.sock, fd)?);
+    this.sock.set(made.sock.share());
+    this.protocol.set(made.protocol.share());
+    // CPython: an empty address counts as none.
+    if let Some(address) = made.address
+        && is_true(py, address)?
+    {
+        this.address.set(address.share());
+    }
+    enter(py, this.object(), made.event_loop, fd)?;
+    schedule(py, this, engine, made)
+}
+
+/// Fills the dictionary behind `get_extra_info`.
+fn describe(py: Python<'_>, this: &Instance<DatagramTransport>, made: &Made<'_>) -> Outcome<()> {
+    let extra: Ref = match made.extra {
+        Some(extra) => extra.share(),
+        None => PyDict::new(py).into_any().into(),
+    };
+    this.fields.extra.set(extra.share());
+    let extra = extra.bind(py);
+    let socket = call(py, names::transport_socket(py)?, &[made.sock])?;
+    extra.set_item(names::socket_name(py), socket.bind(py))?;
+    let ask = |method: &str| match made.sock.bind(py).call_method0(method) {
+        Err(error) if error.is_instance_of::<PyOSError>(py) => Ok(py.None().into_bound(py)),
+        answer => answer,
+    };
+    extra.set_item(names::sockname(py), ask("getsockname")?)?;
+    if !extra.contains(names::peername(py))? {
+        extra.set_item(names::peername(py), ask("getpeername")?)?;
+    }
+    let peer = extra.get_item(names::peername(py))?;
+    this.life.connected.set(peer.is_truthy()?);
+    Ok(())
+}
+
+/// How the socket is worked.
+fn way(py: Python<'_>, sock: &Object, fd: RawFd) -> Outcome<Way> {
+    // Somebody's own class may send and receive in its own way.
+    if sock.class() != names::socket_class(py)?.as_ptr().cast() {
+        return Ok(Way::Asked);
+    }
+    let mut local = Address::default();
+    let known = socket::local_address(fd, &mut local).map(|()| family(local.as_bytes()));
+    Ok(match known {
+        Ok(family @ (INET | INET6)) => Way::Internet(family),
+        Ok(UNIX) => Way::Unix,
+        _ => Way::Asked,
+    })
+}
+
+/// Order: `connection_made`, then reading begins, then the waiter hears of it.
+fn schedule(
+    py: Python<'_>,
+    this: &Instance<DatagramTransport>,
+    engine: &Instance<Engine>,
+    made: &Made<'_>,
+) -> Outcome<()> {
+    engine.check_closed()?;
+    let connection_made = attribute(py, made.protocol, names::connection_made(py))?;
+    handle::call_soon(py, engine, &connection_made, &[this.object()], None)?;
+    this.follow_context(py)?;
+    engine.push(py, Thunk::new(this.own(), start));
+    if let Some(waiter) = made.waiter {
+        let set_result = names::set_result_unless_cancelled(py)?;
+        handle::call_soon(py, engine, set_result, &[waiter, &Ref::none()], None)?;
+    }
+    Ok(())
+}
+
+/// Begins to receive, after `connection_made`.
+fn start(py: Python<'_>, this: Own<DatagramTransport>) -> Outcome<()> {
+    if !this.is_reading() || this.life.reading.get() {
+        return Ok(());
+    }
+    let answer = this.start_reading(py);
+    guarded(py, &this, "_add_reader", answer)
+}

@@ -1,0 +1,193 @@
+//! The Python class: every method, a line or two each.
+
+use std::fmt::Write as _;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyString, PyTuple};
+
+use super::life::{abort, close, connection_lost, fatal_exception, finalize, force_close};
+use super::write::{sendto, write_ready};
+use super::{DatagramTransport, attributes, make, read};
+use crate::ffi::{Args, Builder, Instance, Outcome, Parameters, Raised, Ref, object};
+use crate::names;
+use crate::transport::attributes::{number, or_none};
+
+/// The class `DatagramTransport`.
+///
+/// # Errors
+/// When it cannot be made.
+pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let raised = |raised: Raised| PyErr::from_value(raised.take().bind(py).to_owned());
+    let flow = names::flow_control(py).map_err(raised)?.bind(py);
+    let base = names::datagram_base(py).map_err(raised)?.bind(py);
+    let (dict, weak_references) = DatagramTransport::ATTRIBUTES;
+    let builder = Builder::<DatagramTransport>::new(
+        c"A datagram socket that sends and receives; made by the loop.",
+    )
+    .with_attributes(dict, weak_references)
+    .new_with(|_, _, _| Ok(DatagramTransport::unmade()))
+    .init(make::init)
+    .finalizer(finalize)
+    .repr(|py, this| Ok(object(&PyString::new(py, &text(py, this))).share()));
+    let builder = attributes::add(internals(limits(writing(reading(builder)))));
+    let bases = PyTuple::new(py, [flow, base])?.into_any();
+    builder.create(py, Some(&bases))
+}
+
+fn none(answer: Outcome<()>) -> Outcome<Ref> {
+    answer.map(|()| Ref::none())
+}
+
+fn reading(builder: Builder<DatagramTransport>) -> Builder<DatagramTransport> {
+    builder
+        .plain(
+            c"is_reading",
+            c"is_reading($self)\n--\n\nTells whether datagrams are received.",
+            |_, this| Ok(Ref::boolean(this.is_reading())),
+        )
+        .plain(
+            c"pause_reading",
+            c"pause_reading($self)\n--\n\nReceives nothing until resume_reading().",
+            |py, this| none(this.pause_reading(py)),
+        )
+        .plain(
+            c"resume_reading",
+            c"resume_reading($self)\n--\n\nReceives again.",
+            |py, this| none(this.resume_reading(py)),
+        )
+        .one(
+            c"set_protocol",
+            c"set_protocol($self, protocol)\n--\n\nMakes protocol the one that hears.",
+            |_, this, protocol| {
+                this.protocol.set(protocol.share());
+                Ok(Ref::none())
+            },
+        )
+        .plain(
+            c"get_protocol",
+            c"get_protocol($self)\n--\n\nThe protocol.",
+            |_, this| Ok(or_none(this.protocol.share())),
+        )
+}
+
+fn writing(builder: Builder<DatagramTransport>) -> Builder<DatagramTransport> {
+    builder
+        .method(
+            c"sendto",
+            c"sendto($self, data, addr=None)\n--\n\nSends data as one datagram; does not wait.",
+            sendto,
+        )
+        .plain(
+            c"close",
+            c"close($self)\n--\n\nSends what is owed, then closes the socket.",
+            |py, this| none(close(py, this)),
+        )
+        .plain(
+            c"abort",
+            c"abort($self)\n--\n\nCloses the socket at once.",
+            |py, this| none(abort(py, this)),
+        )
+        .plain(
+            c"is_closing",
+            c"is_closing($self)\n--\n\nTells whether the socket is being closed, or is.",
+            |_, this| Ok(Ref::boolean(this.life.closing.get())),
+        )
+}
+
+fn limits(builder: Builder<DatagramTransport>) -> Builder<DatagramTransport> {
+    builder
+        .plain(c"get_write_buffer_size", c"get_write_buffer_size($self)\n--\n\nHow many bytes are owed.", |py, this| {
+            this.settle(py)?;
+            number(py, this.owed(py))
+        })
+        .plain(c"get_write_buffer_limits", c"get_write_buffer_limits($self)\n--\n\nThe marks: low, high.", |py, this| {
+            let (low, high) = this.outbox.lend(py, |outbox| outbox.marks());
+            Ok(Ref::from((low, high).into_pyobject(py)?))
+        })
+        .method(
+            c"set_write_buffer_limits",
+            c"set_write_buffer_limits($self, high=None, low=None)\n--\n\nSets when the protocol pauses and goes on.",
+            |py, this, args| {
+                set_limits(py, this, args, "set_write_buffer_limits")?;
+                this.settle(py)?;
+                none(this.maybe_pause(py))
+            },
+        )
+        .method(
+            c"_set_write_buffer_limits",
+            c"_set_write_buffer_limits($self, high=None, low=None)\n--\n\nThe same, and asks no protocol to pause.",
+            |py, this, args| none(set_limits(py, this, args, "_set_write_buffer_limits")),
+        )
+        .plain(c"_maybe_pause_protocol", c"_maybe_pause_protocol($self)\n--\n\nPauses if too much is owed.", |py, this| {
+            this.settle(py)?;
+            none(this.maybe_pause(py))
+        })
+        .plain(c"_maybe_resume_protocol", c"_maybe_resume_protocol($self)\n--\n\nGoes on if little is owed.", |py, this| {
+            none(this.maybe_resume(py))
+        })
+}
+
+fn set_limits(
+    py: Python<'_>,
+    this: &Instance<DatagramTransport>,
+    args: Args<'_>,
+    function: &'static str,
+) -> Outcome<()> {
+    let names = [names::high(py), names::low(py)];
+    let [high, low] = args.parse(&Parameters {
+        function,
+        names,
+        positional: 2,
+        required: 0,
+    })?;
+    this.set_limits(py, high, low)
+}
+
+/// What asyncio's own modules call on a transport.
+fn internals(builder: Builder<DatagramTransport>) -> Builder<DatagramTransport> {
+    builder
+        .one(c"_force_close", c"_force_close($self, exc)\n--\n\nCloses the socket because of exc.", |py, this, exception| {
+            none(force_close(py, this, exception))
+        })
+        .method(
+            c"_fatal_error",
+            c"_fatal_error($self, exc, message='Fatal error on transport')\n--\n\nReports exc and closes the socket.",
+            |py, this, args| {
+                let names = [names::exc(py), names::message(py)];
+                let parameters = Parameters { function: "_fatal_error", names, positional: 2, required: 1 };
+                let [Some(exception), message] = args.parse(&parameters)? else { return Ok(Ref::none()) };
+                let message = message.map(|message| message.bind(py).to_string());
+                none(fatal_exception(py, this, exception, message.as_deref().unwrap_or("Fatal error on transport")))
+            },
+        )
+        .one(c"_call_connection_lost", c"_call_connection_lost($self, exc)\n--\n\nTells the protocol and closes.", |py, this, exception| {
+            none(connection_lost(py, this, exception))
+        })
+        .plain(c"_read_ready", c"_read_ready($self)\n--\n\nReceives once.", |py, this| none(read::heard(py, this.own())))
+        .plain(c"_sendto_ready", c"_sendto_ready($self)\n--\n\nSends what is owed.", |py, this| none(write_ready(py, this)))
+}
+
+/// `repr(transport)`, with CPython's fields.
+pub(super) fn text(py: Python<'_>, this: &Instance<DatagramTransport>) -> String {
+    let name = this.object().bind(py).get_type().name();
+    let name = name.map(|name| name.to_string()).unwrap_or_default();
+    let mut text = format!("<{name}");
+    if this.sock.is_empty() {
+        text.push_str(" closed");
+    } else if this.life.closing.get() {
+        text.push_str(" closing");
+    }
+    // A string takes whatever is written into it.
+    let _ = write!(text, " fd={}", this.fd.get());
+    if this.engine().is_some_and(|engine| !engine.closed.get()) {
+        let state = |watched: bool| if watched { "polling" } else { "idle" };
+        let (read, write) = (
+            state(this.life.reading.get()),
+            state(this.life.writing.get()),
+        );
+        let owed = this.owed(py);
+        let _ = write!(text, " read={read} write=<{write}, bufsize={owed}>");
+    }
+    text.push('>');
+    text
+}
