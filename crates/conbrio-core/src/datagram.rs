@@ -131,7 +131,7 @@ impl Default for Window {
 impl Window {
     /// Says how many to ask for.
     #[inline]
-    pub fn next(&mut self) -> usize {
+    pub fn ask(&mut self) -> usize {
         if self.size > 1 {
             return usize::from(self.size);
         }
@@ -185,20 +185,20 @@ mod tests {
     fn a_window_opens_when_several_wait_and_shuts_when_they_do_not() {
         let mut window = Window::default();
         for _ in 1..PATIENCE {
-            assert_eq!(window.next(), 1);
+            assert_eq!(window.ask(), 1);
             window.note(1, 1);
         }
-        assert_eq!(window.next(), 2);
+        assert_eq!(window.ask(), 2);
         window.note(2, 2);
-        assert_eq!(window.next(), 4);
+        assert_eq!(window.ask(), 4);
         window.note(4, 4);
         window.note(8, 8);
         window.note(16, 16);
         window.note(MOST, MOST);
-        assert_eq!(window.next(), MOST);
+        assert_eq!(window.ask(), MOST);
         window.note(MOST, 3);
-        assert_eq!(window.next(), 4);
+        assert_eq!(window.ask(), 4);
         window.note(4, 0);
-        assert_eq!(window.next(), 1);
+        assert_eq!(window.ask(), 1);
     }
 }

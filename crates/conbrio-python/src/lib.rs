@@ -79,13 +79,10 @@ fn install_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("StreamTransport", transport::class(py)?)?;
     module.add("ReadPipeTransport", transport::read_pipe_class(py)?)?;
     module.add("WritePipeTransport", transport::write_pipe_class(py)?)?;
-<<<<<<< HEAD
     module.add("TlsFlow", tls::class(py)?)?;
     module.add("TlsWriter", tls::writer_class(py)?)?;
     tls::begin();
-=======
     module.add("DatagramTransport", transport::datagram_class(py)?)?;
->>>>>>> 2495208 (Add the native datagram transport)
     module.add("Listener", server::class(py)?)?;
     module.add("Child", process::class(py)?)?;
     module.add("SocketWait", sock::class(py)?)?;

@@ -172,20 +172,23 @@ mod tests {
         }
         let mut sender = Address::default();
         socket::local_address(one.as_raw_fd(), &mut sender).unwrap();
-        for one_by_one in [false, true] {
-            let mut arrivals = Arrivals {
-                one_by_one,
-                ..Arrivals::default()
-            };
-            let mut from = if one_by_one { 20 } else { 0 };
-            while from < if one_by_one { 40 } else { 20 } {
+        let many = &mut Arrivals::default();
+        let single = &mut Arrivals {
+            one_by_one: true,
+            ..Arrivals::default()
+        };
+        let mut texts = texts.iter();
+        for (arrivals, expected, calls) in [(many, 5, 4), (single, 1, 20)] {
+            for _ in 0..calls {
                 let came = arrivals.receive(two.as_raw_fd(), 5).unwrap();
-                assert_eq!(came, if one_by_one { 1 } else { 5 });
-                for index in 0..came {
-                    let wanted = texts.get(from + index).unwrap().as_slice();
-                    assert_eq!(arrivals.get(index), (wanted, sender.as_bytes()));
-                }
-                from += came;
+                assert_eq!(came, expected);
+                let all = (0..came).map(|index| arrivals.get(index));
+                assert!(
+                    all.eq(texts
+                        .by_ref()
+                        .take(came)
+                        .map(|text| (text.as_slice(), sender.as_bytes())))
+                );
             }
         }
         two.set_nonblocking(true).unwrap();

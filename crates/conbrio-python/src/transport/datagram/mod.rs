@@ -66,6 +66,16 @@ enum Receiver {
     Asked(Ref),
 }
 
+impl Receiver {
+    /// The Python object, if that is what is kept.
+    fn asked(&self) -> Option<&Ref> {
+        match self {
+            Self::Asked(address) => Some(address),
+            _ => None,
+        }
+    }
+}
+
 /// How a socket is worked.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Way {
@@ -130,11 +140,8 @@ impl Class for DatagramTransport {
             visit.slot(slot);
         }
         self.outbox.inspect(|outbox| {
-            for (_, receiver) in outbox.iter() {
-                if let Receiver::Asked(address) = receiver {
-                    visit.reference(address);
-                }
-            }
+            let asked = outbox.iter().filter_map(|(_, receiver)| receiver.asked());
+            asked.for_each(|address| visit.reference(address));
         });
     }
 

@@ -1,5 +1,6 @@
 //! Datagrams that arrive: many taken at once, each given to the protocol as if it had come alone.
 
+use std::collections::VecDeque;
 use std::io;
 
 use conbrio_core::sources::Side;
@@ -69,7 +70,7 @@ fn receive(
     engine: &Instance<Engine>,
 ) -> Outcome<()> {
     let mut window = this.life.window.get();
-    let asked = window.next();
+    let asked = window.ask();
     let came = engine.with_arrivals(py, |arrivals| {
         let came = match arrivals.receive(this.fd.get(), asked) {
             Ok(came) => came,
@@ -107,7 +108,7 @@ fn deliver(
         if !this.is_reading() {
             return Ok(());
         }
-        let Some((data, place)) = this.arrived.lend(py, |arrived| arrived.pop_front()) else {
+        let Some((data, place)) = this.arrived.lend(py, VecDeque::pop_front) else {
             return Ok(());
         };
         let Some(protocol) = this.protocol.share() else {
@@ -271,6 +272,7 @@ impl Instance<DatagramTransport> {
 }
 
 /// The end of the turn in which something was left.
+#[expect(clippy::unnecessary_wraps, reason = "a runnable's shape")]
 fn push_rest(py: Python<'_>, this: Own<DatagramTransport>) -> Outcome<()> {
     if let Some(engine) = this.engine() {
         engine.push(py, Thunk::new(this, rest_heard));

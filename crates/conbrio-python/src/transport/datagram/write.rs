@@ -3,6 +3,7 @@
 
 use std::io;
 
+use conbrio_core::datagram::Datagrams;
 use conbrio_core::sources::Side;
 use conbrio_driver::sys::datagram::{MOST, send_many};
 use conbrio_driver::sys::socket;
@@ -120,7 +121,7 @@ fn push(
         Tried::Sent => engine.touch(py),
         Tried::Blocked => {
             this.keep(py, chunk, receiver);
-            this.start_writing(py, &engine)?;
+            this.start_writing(py)?;
             return this.maybe_pause(py);
         }
         Tried::Failed(exception) => return this.tell_error(py, &exception),
@@ -267,9 +268,8 @@ fn heard(py: Python<'_>, this: Own<DatagramTransport>) -> Outcome<()> {
 pub(super) fn write_ready(py: Python<'_>, this: &Instance<DatagramTransport>) -> Outcome<()> {
     loop {
         match send_first(py, this)? {
-            None => break,
             Some(Tried::Sent) => {}
-            Some(Tried::Blocked) => break,
+            None | Some(Tried::Blocked) => break,
             // CPython: the rest waits until the descriptor is heard again.
             Some(Tried::Failed(exception)) => return this.tell_error(py, &exception),
             Some(Tried::Broken(exception)) => {
@@ -295,7 +295,7 @@ fn send_first(py: Python<'_>, this: &Instance<DatagramTransport>) -> Outcome<Opt
     if let Some(tried) = send_several(py, this)? {
         return Ok(Some(tried));
     }
-    let Some((chunk, receiver)) = this.outbox.lend(py, |outbox| outbox.pop()) else {
+    let Some((chunk, receiver)) = this.outbox.lend(py, Datagrams::pop) else {
         return Ok(None);
     };
     this.touch(py);
@@ -331,7 +331,7 @@ fn send_several(py: Python<'_>, this: &Instance<DatagramTransport>) -> Outcome<O
         None => Ok(None),
         Some(Ok(count)) => {
             for _ in 0..count {
-                drop(this.outbox.lend(py, |outbox| outbox.pop()));
+                drop(this.outbox.lend(py, Datagrams::pop));
             }
             Ok(Some(Tried::Sent))
         }
@@ -341,7 +341,7 @@ fn send_several(py: Python<'_>, this: &Instance<DatagramTransport>) -> Outcome<O
             Ok(None)
         }
         Some(Err(error)) => {
-            drop(this.outbox.lend(py, |outbox| outbox.pop()));
+            drop(this.outbox.lend(py, Datagrams::pop));
             Ok(Some(Tried::Failed(os_exception(py, &error)?)))
         }
     }
@@ -359,11 +359,8 @@ impl Instance<DatagramTransport> {
                 None => break,
                 Some(Tried::Sent) => {}
                 Some(Tried::Blocked) => {
-                    if let Some(engine) = self.engine() {
-                        self.start_writing(py, &engine)?;
-                        self.maybe_pause(py)?;
-                    }
-                    break;
+                    self.start_writing(py)?;
+                    return self.maybe_pause(py);
                 }
                 Some(Tried::Failed(exception)) => self.tell_error(py, &exception)?,
                 Some(Tried::Broken(exception)) => {
@@ -390,10 +387,14 @@ impl Instance<DatagramTransport> {
 
     /// Forgets what is owed.
     pub(super) fn forget_owed(&self, py: Python<'_>) {
-        drop(self.outbox.lend(py, |outbox| outbox.drain_all()));
+        drop(self.outbox.lend(py, Datagrams::drain_all));
     }
 
-    fn start_writing(&self, py: Python<'_>, engine: &Instance<Engine>) -> Outcome<()> {
+    /// Has the engine listen for room to write.
+    fn start_writing(&self, py: Python<'_>) -> Outcome<()> {
+        let Some(engine) = self.engine() else {
+            return Ok(());
+        };
         let runnable = Thunk::new(self.own(), heard);
         drop(engine.watch(py, self.fd.get(), Side::Writer, runnable)?);
         self.life.writing.set(true);
