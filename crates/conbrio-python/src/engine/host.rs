@@ -199,6 +199,19 @@ fn push_hearers(event: Event, sources: &Sources<Runnable>, ready: &mut Ready<Run
 }
 
 impl Instance<Engine> {
+    /// What tells whether something was scheduled meanwhile: how much is ready, and whether the loop stops.
+    #[inline]
+    pub(crate) fn schedule(&self, py: Python<'_>) -> (usize, bool) {
+        self.works
+            .lend(py, |works| (works.ready.len(), works.stopping))
+    }
+
+    /// The number of this turn.
+    #[inline]
+    pub(crate) fn turn(&self, py: Python<'_>) -> u64 {
+        self.works.lend(py, |works| works.stats.turns.get())
+    }
+
     /// The time by the loop's clock: ours, or the `time()` that somebody has put in its place.
     ///
     /// # Errors

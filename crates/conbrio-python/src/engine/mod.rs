@@ -315,19 +315,6 @@ impl Engine {
             .lend(py, |arrivals| user(arrivals.get_or_insert_default()))
     }
 
-    /// What tells whether something was scheduled meanwhile: how much is ready, and whether the loop stops.
-    #[inline]
-    pub(crate) fn schedule(&self, py: Python<'_>) -> (usize, bool) {
-        self.works
-            .lend(py, |works| (works.ready.len(), works.stopping))
-    }
-
-    /// The number of this turn.
-    #[inline]
-    pub(crate) fn turn(&self, py: Python<'_>) -> u64 {
-        self.works.lend(py, |works| works.stats.turns.get())
-    }
-
     /// Lets `runnable` hear `side` of `fd`; returns who heard it before.
     ///
     /// # Errors
