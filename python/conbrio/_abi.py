@@ -9,4 +9,6 @@ import sys
 __all__: list[str] = []
 
 if "t" in sys.abiflags:
-    raise ImportError("conbrio needs a CPython with the interpreter lock; this is a free-threaded build")
+    raise ImportError(
+        "conbrio needs a CPython with the interpreter lock; this is a free-threaded build"
+    )

@@ -386,7 +386,7 @@ class StreamTransport(asyncio.Transport):
     ) -> None: ...
 
 @final
-class DatagramTransport(asyncio.transports._FlowControlMixin, asyncio.DatagramTransport):
+class DatagramTransport(asyncio.transports._FlowControlMixin, asyncio.DatagramTransport):  # noqa: SLF001
     """A datagram socket; enters itself in its loop's ``_transports``."""
 
     @property

@@ -186,7 +186,7 @@ class LifoQueue(Queue[T], queues.LifoQueue[T]):
 
 
 class Timeout(_Kept, _conbrio.Timeout, timeouts.Timeout, metaclass=_Standing):  # type: ignore[misc]
-    """``asyncio.Timeout``, natively: cancels the block of an ``async with`` when its time has come."""
+    """``asyncio.Timeout``, natively: cancels the block of an ``async with`` when its time is up."""
 
     __module__ = "conbrio"
     _kept: tuple[str, ...] = ("_state", "_timeout_handler", "_task", "_when")

@@ -534,7 +534,7 @@ def test_one_refused_stops_none_of_those_behind_it(loop, complaints):
 
     async def main():
         with peer() as far:
-            transport, protocol = await loop.create_datagram_endpoint(Raises, local_addr=HERE)
+            transport, _protocol = await loop.create_datagram_endpoint(Raises, local_addr=HERE)
             for size in (1, 65508, 2, 65508, 3):
                 try:
                     transport.sendto(bytes(size), far.getsockname())
@@ -761,7 +761,7 @@ def test_reuse_port(run):
 )
 def test_ways_to_ask_for_an_endpoint(same, how):
     async def scenario(loop):
-        transport, protocol = await loop.create_datagram_endpoint(Recorder, **how)
+        transport, _protocol = await loop.create_datagram_endpoint(Recorder, **how)
         found = transport.get_extra_info("socket").family
         await end(transport)
         return found
@@ -803,6 +803,11 @@ def test_what_is_sent_after_the_end(run):
     run(main())
 
 
+def close_and_collect(loop):
+    loop.close()
+    gc.collect()
+
+
 @pytest.mark.beyond_asyncio("its closed loop keeps the transport alive")
 def test_an_endpoint_that_nobody_closes_says_so(loop):
     async def main():
@@ -813,8 +818,7 @@ def test_an_endpoint_that_nobody_closes_says_so(loop):
     transport = loop.run_until_complete(main())
     assert transport() is not None
     with pytest.warns(ResourceWarning, match="unclosed transport"):
-        loop.close()
-        gc.collect()
+        close_and_collect(loop)
     assert transport() is None
 
 
