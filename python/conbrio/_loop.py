@@ -285,7 +285,7 @@ class Loop(  # type: ignore[misc]  # mypy cannot compare signatures that end in 
             ssl_handshake_timeout=ssl_handshake_timeout,
             ssl_shutdown_timeout=ssl_shutdown_timeout,
         )
-        StreamTransport(self, rawsock, tls, None, extra, server, context)
+        self._make_socket_transport(rawsock, tls, extra=extra, server=server, context=context)
         return tls._get_app_transport()
 
     def _start_serving(

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import ssl
 import subprocess
 import sys
@@ -434,3 +435,42 @@ def test_the_other_engine(conbrio):
     assert "CONBRIO_NATIVE_TLS=0" in said.stdout
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--driver", "epoll"]
     subprocess.run([*command, __file__], env=environment, check=True)
+
+
+def test_a_socket_with_methods_of_its_own(run):
+    """TLS goes by way of the methods that a subclass of socket has replaced."""
+
+    class Counting(socket.socket):
+        received = sent = 0
+
+        def recv(self, *args):
+            data = super().recv(*args)
+            self.received += len(data)
+            return data
+
+        def recv_into(self, *args):
+            count = super().recv_into(*args)
+            self.received += count
+            return count
+
+        def send(self, *args):
+            count = super().send(*args)
+            self.sent += count
+            return count
+
+    async def main():
+        server, port = await served(certificates.server())
+        async with server:
+            sock = Counting()
+            sock.connect((HOST, port))
+            sock.setblocking(False)
+            reader, writer = await asyncio.open_connection(
+                sock=sock, ssl=certificates.client(), server_hostname="localhost"
+            )
+            writer.write(b"hello")
+            assert await reader.readexactly(5) == b"hello"
+            assert sock.sent > 100
+            assert sock.received > 1000
+            await hang_up(writer)
+
+    run(main())
