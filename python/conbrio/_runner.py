@@ -5,7 +5,7 @@ Does not know what ``install()`` did: a loop of ours is used either way.
 
 import asyncio
 from asyncio.events import _get_running_loop
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
 from typing import Any, TypeVar
 
@@ -39,10 +39,10 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # final by its documentatio
         super().__init__(debug=debug, loop_factory=loop_factory or new_event_loop)
         self._primitives = primitives
 
-    def run(self, coro: Coroutine[Any, Any, T], *, context: Context | None = None) -> T:
+    def run(self, coro: Awaitable[T], *, context: Context | None = None) -> T:
         """Run a coroutine to its end and return its result; see ``asyncio.Runner.run``."""
         with _swaps.held(self._primitives):
-            return super().run(coro, context=context)
+            return super().run(coro, context=context)  # type: ignore[arg-type,unused-ignore]
 
 
 def run(

@@ -29,6 +29,20 @@ else:
         unix_events.PidfdChildWatcher if sys.version_info >= (3, 12) else _ThreadedWatcher
     )
 
+    def _is_left_to_us() -> bool:
+        """Tell whether nobody has put a child watcher of their own into asyncio's policy.
+
+        The kind that asyncio itself makes says nothing: it is there once anybody has asked.
+        """
+        policy = events._event_loop_policy  # type: ignore[attr-defined]
+        if policy is None:
+            return True
+        usual = unix_events._UnixDefaultEventLoopPolicy
+        if getattr(type(policy), "get_child_watcher", None) is not usual.get_child_watcher:
+            return False
+        watcher = policy._watcher
+        return watcher is None or type(watcher) is _UsualWatcher
+
 
 class _Waits(Protocol):
     """What a loop knows of its children."""
@@ -36,7 +50,7 @@ class _Waits(Protocol):
     def _watch_child(self, pid: int, callback: Any, args: tuple[Any, ...], /) -> None: ...
 
 
-class ChildWatcher(_Watcher):
+class ChildWatcher(_Watcher):  # type: ignore[misc,unused-ignore]  # Any, or object
     """Waits for children on the running loop: natively, or in a thread each where that cannot be.
 
     Shaped as asyncio's own watchers are. Keeps nothing, so that one of it serves every loop.
@@ -66,22 +80,6 @@ def own_watcher() -> Any:
     if unix_events.can_use_pidfd():  # type: ignore[attr-defined]
         return _children
     return _ThreadedWatcher()
-
-
-def _is_left_to_us() -> bool:
-    """Tell whether nobody has put a child watcher of their own into asyncio's policy.
-
-    The kind that asyncio itself makes says nothing: it is there once anybody has asked. From 3.14
-    on there are no child watchers.
-    """
-    policy = events._event_loop_policy  # type: ignore[attr-defined]
-    if policy is None:
-        return True
-    usual = unix_events._UnixDefaultEventLoopPolicy
-    if getattr(type(policy), "get_child_watcher", None) is not usual.get_child_watcher:
-        return False
-    watcher = policy._watcher
-    return watcher is None or type(watcher) is _UsualWatcher
 
 
 class Spawning:

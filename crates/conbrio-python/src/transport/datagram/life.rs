@@ -208,10 +208,10 @@ pub(super) fn finalize(py: Python<'_>, this: &Instance<DatagramTransport>) {
     if this.sock.is_empty() {
         return;
     }
-    let warned = warn_unclosed(py, this);
-    let closed = close_socket(py, this);
-    for raised in [warned, closed].into_iter().filter_map(Result::err) {
-        write_unraisable(raised, this.object());
+    let warned = warn_unclosed(py, this).map_err(Raised::take);
+    let closed = close_socket(py, this).map_err(Raised::take);
+    for exception in [warned, closed].into_iter().filter_map(Result::err) {
+        write_unraisable(raise(exception), this.object());
     }
 }
 
