@@ -120,7 +120,6 @@ strings! {
     private_state = "_state";
     private_loop = "_loop";
     name = "name";
-    immediate = "immediate";
     item = "item";
     number = "n";
     pop = "pop";
@@ -179,6 +178,11 @@ imports! {
 #[cfg(not(Py_3_13))]
 imports! {
     queue_shut_down = "asyncio.queues", "QueueEmpty";
+}
+
+#[cfg(Py_3_13)]
+strings! {
+    immediate = "immediate";
 }
 
 #[cfg(Py_3_13)]
