@@ -76,9 +76,16 @@ pub fn send_to(fd: RawFd, bytes: &[u8], receiver: &[u8]) -> io::Result<usize> {
     count(unsafe { libc::sendto(fd, pointer, length, QUIETLY, receiver, room) })
 }
 
+/// Up to this many bytes of several slices are joined before they are sent: the kernel takes longer to
+/// import a list of slices than the copy takes. Bench: `http_uvicorn_c64`.
+const JOINED: usize = 2048;
+
 /// Sends the beginning of `slices`, at most 1,024 of them, without waiting; returns how many bytes.
 #[inline]
 pub fn send_gather(fd: RawFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    if slices.iter().map(|slice| slice.len()).sum::<usize>() <= JOINED {
+        return send_joined(fd, slices);
+    }
     // SAFETY: all zeroes is an empty message.
     let mut message: libc::msghdr = unsafe { mem::zeroed() };
     // The kernel only reads what it sends.
@@ -86,6 +93,22 @@ pub fn send_gather(fd: RawFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     message.msg_iovlen = slices.len().min(1024) as _;
     // SAFETY: an `IoSlice` has the layout of an `iovec`, and each is readable for its length.
     count(unsafe { libc::sendmsg(fd, &raw const message, QUIETLY) })
+}
+
+/// Sends `slices`, which are [`JOINED`] bytes at most, as one.
+fn send_joined(fd: RawFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    let mut joined = [MaybeUninit::<u8>::uninit(); JOINED];
+    let mut length = 0;
+    for slice in slices {
+        let Some(room) = joined.get_mut(length..length + slice.len()) else {
+            break;
+        };
+        // SAFETY: `room` is as long as `slice`, and memory of this function's own.
+        unsafe { ptr::copy_nonoverlapping(slice.as_ptr(), room.as_mut_ptr().cast(), slice.len()) };
+        length += slice.len();
+    }
+    // SAFETY: the first `length` bytes have been written.
+    count(unsafe { libc::send(fd, joined.as_ptr().cast(), length, QUIETLY) })
 }
 
 /// Accepts one connection that blocks nobody and is not inherited; asks for no address.
@@ -190,8 +213,8 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::{
-        Address, accept, accept_from, local_address, peer_address, recv, recv_from, recv_uninit,
-        send, send_gather, send_to, set_nodelay, shutdown_write, take_error,
+        Address, JOINED, accept, accept_from, local_address, peer_address, recv, recv_from,
+        recv_uninit, send, send_gather, send_to, set_nodelay, shutdown_write, take_error,
     };
 
     #[test]
@@ -212,6 +235,20 @@ mod tests {
             2
         );
         assert_eq!(recv(two, &mut room).unwrap(), 0);
+    }
+
+    #[test]
+    fn slices_leave_in_order_whether_joined_or_not() {
+        for size in [JOINED / 2, JOINED / 2 + 1] {
+            let (one, two) = UnixStream::pair().unwrap();
+            let (first, second) = (vec![b'a'; size], vec![b'b'; size]);
+            let slices = [IoSlice::new(&first), IoSlice::new(&second)];
+            let sent = send_gather(one.as_raw_fd(), &slices).unwrap();
+            let mut room = vec![0; 2 * size];
+            assert_eq!(sent, room.len());
+            assert_eq!(recv(two.as_raw_fd(), &mut room).unwrap(), sent);
+            assert_eq!(room, [first, second].concat());
+        }
     }
 
     #[test]
