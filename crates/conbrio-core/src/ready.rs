@@ -46,6 +46,12 @@ impl<R> Ready<R> {
         self.ring.pop_front()
     }
 
+    /// Shows the first.
+    #[inline]
+    pub fn peek(&self) -> Option<&R> {
+        self.ring.front()
+    }
+
     /// Counts what waits to run.
     #[inline]
     pub fn len(&self) -> usize {

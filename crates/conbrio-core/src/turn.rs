@@ -22,6 +22,9 @@ const SKIPS: u32 = 7;
 /// How many runnables may run meanwhile.
 const SKIPPED_RUNNABLES: usize = 64;
 
+/// From how many on the host foresees what runs next.
+const MANY: usize = 128;
+
 /// What a loop has to do, and how it paces itself.
 #[derive(Debug)]
 #[expect(
@@ -122,6 +125,18 @@ impl<R> Works<R> {
         }
     }
 
+    /// Takes what runs next, and lets the host foresee what comes after it: of many, the processor no longer has it at hand.
+    #[inline]
+    fn take<H: Host<Runnable = R>>(&mut self) -> Option<R> {
+        let runnable = self.ready.pop();
+        if self.ready.len() > MANY
+            && let Some(next) = self.ready.peek()
+        {
+            H::foresee(next);
+        }
+        runnable
+    }
+
     #[inline]
     fn batch(&mut self) -> usize {
         let size = self.ready.len();
@@ -152,6 +167,9 @@ pub trait Host {
     /// # Errors
     /// When the loop has to end.
     fn wait(&self, timeout: Timeout) -> Result<(), Self::Failure>;
+
+    /// Hears that `next` runs after the one that runs now, when many wait.
+    fn foresee(next: &Self::Runnable);
 
     /// Runs one runnable.
     ///
@@ -207,7 +225,7 @@ fn sleep<H: Host>(host: &H, deadline: f64) -> Result<(), H::Failure> {
 fn run_batch<H: Host>(host: &H) -> Result<(), H::Failure> {
     // Order: what a runnable schedules runs in the next turn.
     for _ in 0..host.works(Works::batch) {
-        let Some(runnable) = host.works(|works| works.ready.pop()) else {
+        let Some(runnable) = host.works(Works::take::<H>) else {
             break;
         };
         host.run(runnable)?;

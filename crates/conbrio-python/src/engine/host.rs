@@ -63,6 +63,11 @@ impl Host for Running<'_, '_> {
     }
 
     #[inline]
+    fn foresee(next: &Runnable) {
+        next.object().prefetch();
+    }
+
+    #[inline]
     fn run(&self, runnable: Runnable) -> Outcome<()> {
         if self.engine.debug.get() {
             self.run_watched(runnable)

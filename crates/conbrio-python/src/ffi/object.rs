@@ -11,6 +11,11 @@ use std::ptr::NonNull;
 use pyo3::prelude::*;
 use pyo3::{Borrowed, ffi};
 
+/// How many bytes the processor fetches at once.
+const CACHE_LINE: usize = 64;
+/// How many lines of an object are fetched ahead: those of a transport.
+const PREFETCHED: usize = 7;
+
 /// A Python exception is set in this thread; whoever receives this either lets it through or takes it.
 #[derive(Debug)]
 #[must_use]
@@ -118,6 +123,26 @@ impl Object {
     pub(super) unsafe fn from_ptr<'a>(pointer: *mut ffi::PyObject) -> &'a Self {
         // SAFETY: promised by the caller; the layout is that of `PyObject`.
         unsafe { &*pointer.cast::<Self>() }
+    }
+
+    /// Has the processor fetch the object while it does something else.
+    /// Bench: `tcp_proto_1k_c1000`.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        for line in 0..PREFETCHED {
+            let place = self.as_ptr().cast::<u8>().wrapping_add(line * CACHE_LINE);
+            // SAFETY: a prefetch reads nothing, wherever it points.
+            #[cfg(target_arch = "x86_64")]
+            unsafe {
+                use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+                _mm_prefetch::<_MM_HINT_T0>(place.cast());
+            }
+            // SAFETY: a prefetch reads nothing, wherever it points.
+            #[cfg(target_arch = "aarch64")]
+            unsafe {
+                std::arch::asm!("prfm pldl1keep, [{}]", in(reg) place, options(nostack, readonly, preserves_flags));
+            }
+        }
     }
 
     /// The object's address.
