@@ -5,6 +5,7 @@ import contextlib
 import gc
 import random
 import sys
+import time
 import weakref
 
 import pytest
@@ -275,6 +276,123 @@ def test_children_show_who_awaits_them():
 
 
 # ------------------------------------------------------------------ timeouts and groups
+def test_a_dead_timeout_leaves_nothing_to_the_next():
+    """Dead ones are used again: attributes, weak references and deadlines are not."""
+    heard = []
+
+    async def main():
+        for number in range(3):
+            async with conbrio.timeout(100 + number) as timeout:
+                assert not vars(timeout)
+                assert 99 + number < timeout.when() - asyncio.get_running_loop().time() <= 100 + number
+                assert timeout.when() is timeout.when()
+                timeout.number = number
+                watched = weakref.ref(timeout, lambda _, number=number: heard.append(number))
+            assert type(timeout) is conbrio.Timeout
+            timeout.itself = timeout if number == 1 else None
+            del timeout
+            gc.collect()
+            assert watched() is None
+
+    conbrio.run(main())
+    assert heard == [0, 1, 2]
+
+
+def test_a_timeout_whose_class_has_been_changed(monkeypatch):
+    made = []
+
+    def init(self, when):
+        made.append(when)
+        super(conbrio.Timeout, self).__init__(when)
+
+    async def main():
+        monkeypatch.setattr(conbrio.Timeout, "__init__", init, raising=False)
+        async with conbrio.timeout(100) as timeout:
+            assert made == [timeout.when()]
+        monkeypatch.undo()
+        async with conbrio.timeout(100):
+            pass
+        assert len(made) == 1
+
+    conbrio.run(main())
+
+
+def test_the_last_words_of_a_timeout_are_heard(monkeypatch):
+    said = []
+
+    async def main():
+        monkeypatch.setattr(conbrio.Timeout, "__del__", lambda self: said.append(self.expired()), raising=False)
+        for _ in range(3):
+            async with conbrio.timeout(100):
+                pass
+        monkeypatch.undo()
+
+    conbrio.run(main())
+    assert said == [False] * 3
+
+
+def test_a_subclass_of_timeout_dies_as_it_should():
+    class Mine(conbrio.Timeout):
+        __slots__ = ("extra",)
+
+        def __del__(self):
+            died.append(self.extra)
+
+    died = []
+
+    async def main():
+        for number in range(3):
+            mine = Mine(None)
+            mine.extra = number
+            async with mine:
+                pass
+            del mine
+
+    conbrio.run(main())
+    assert died == [0, 1, 2]
+
+
+@pytest.mark.parametrize("delay", [0, -1, 0.0, True, 1e-9, 10**400, "1", None, float("nan"), 2**70])
+def test_delays_of_every_kind(delay):
+    """The same deadline or complaint as asyncio's own, on a clock that stands still."""
+
+    class Still(conbrio.Loop):
+        def time(self):
+            return 1000.5
+
+    def tried(make, factory):
+        async def main():
+            try:
+                return repr(make(delay).when())
+            except Exception as error:
+                return repr(error)
+
+        with asyncio.Runner(loop_factory=factory) as runner:
+            return runner.run(main())
+
+    assert tried(conbrio.timeout, Still) == tried(asyncio.timeout, Still)
+    usual = tried(conbrio.timeout, conbrio.new_event_loop)
+    assert ("Error" in usual) == ("Error" in tried(asyncio.timeout, conbrio.new_event_loop))
+
+
+def test_a_deadline_that_has_passed_before_the_block_comes_first(either):
+    """It is asked for at once: before what the block schedules, not behind it."""
+
+    async def program(names):
+        said = []
+        timeout = names.timeout(0.01)
+        time.sleep(0.02)
+        try:
+            async with timeout:
+                await asyncio.sleep(0)
+                said.append("went on")
+        except TimeoutError:
+            said.append("too late")
+        return said
+
+    assert either(program) == ["too late"]
+
+
 def test_a_timeout_is_rescheduled(either):
     async def program(names):
         loop, said = asyncio.get_running_loop(), []

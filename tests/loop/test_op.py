@@ -272,3 +272,67 @@ def test_nothing_is_left_behind(run):
         return seen() is None
 
     assert run(main())
+
+
+def test_the_end_of_a_wait_is_a_stop_iteration_in_everything_that_it_says():
+    """Those are used again when they are dead: whoever keeps one has it for ever, and nothing is kept for him."""
+
+    def end(value):
+        waiting = conbrio.sleep(0, value)
+        next(waiting)
+        try:
+            next(waiting)
+        except StopIteration as stop:
+            return stop
+
+    first, second = end([1]), end((2, 3))
+    assert (first.value, first.args, str(first), repr(first)) == ([1], ([1],), "[1]", "StopIteration([1])")
+    assert (second.value, second.args) == ((2, 3), ((2, 3),))
+    assert isinstance(first, StopIteration)
+    assert first.__traceback__ is not None
+    assert (first.__cause__, first.__context__, first.__suppress_context__) == (None, None, False)
+    first.note = "kept"
+    first.__cause__ = second
+    del first, second
+    for _ in range(10):
+        again = end("again")
+        assert (again.value, again.__cause__, again.__suppress_context__, vars(again)) == ("again", None, False, {})
+        assert again.__traceback__.tb_next is None
+        del again
+
+
+def test_what_a_wait_returns_is_kept_by_nobody(run):
+    class Value:
+        pass
+
+    async def main():
+        for _ in range(3):
+            value = await conbrio.sleep(0, Value())
+            gone = weakref.ref(value)
+            del value
+            assert gone() is None
+
+    gc.disable()
+    try:
+        run(main())
+    finally:
+        gc.enable()
+
+
+def test_an_end_that_holds_itself_is_collected():
+    class Value:
+        pass
+
+    def end():
+        value = Value()
+        waiting = conbrio.sleep(0, value)
+        next(waiting)
+        try:
+            next(waiting)
+        except StopIteration as stop:
+            value.stop = stop.with_traceback(None)
+        return weakref.ref(value)
+
+    gone = end()
+    gc.collect()
+    assert gone() is None

@@ -9,3 +9,24 @@ use conbrio_driver::sys;
 pub fn now() -> f64 {
     sys::clock::monotonic()
 }
+
+/// Whether `moment` can have come; false is certain, and costs a fraction of a look at the clock.
+#[inline]
+pub fn can_have_come(moment: f64) -> bool {
+    // What is no number has come, as for the timers.
+    moment.is_nan() || moment <= sys::clock::monotonic_coarse() + sys::clock::TICK
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{can_have_come, now};
+
+    #[test]
+    fn what_has_come_can_have_come() {
+        assert!(can_have_come(now()));
+        assert!(can_have_come(f64::NEG_INFINITY));
+        assert!(can_have_come(f64::NAN));
+        assert!(!can_have_come(now() + 1.0));
+        assert!(!can_have_come(f64::INFINITY));
+    }
+}

@@ -71,6 +71,8 @@ fn install_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
         "_lazy_contexts_refused",
         ffi::context::prove(py).err().map(|error| error.to_string()),
     )?;
+    // Where it is refused, waits end with CPython's own exception.
+    let _ = ffi::make_stop_class(py);
     module.add("Handle", handle::class(py)?)?;
     module.add("TimerHandle", handle::timer_class(py)?)?;
     #[cfg(Py_3_14)]
@@ -89,6 +91,7 @@ fn install_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Follower", jobs::class(py)?)?;
     module.add("Op", op::class(py)?)?;
     module.add("Ready", op::ready_class(py)?)?;
+    op::given_class(py)?;
     sync::add_to(module)?;
     module.add("_swapped", pyo3::types::PyList::empty(py))?;
     streams::install(module)?;

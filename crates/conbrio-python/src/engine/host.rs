@@ -42,6 +42,11 @@ impl Host for Running<'_, '_> {
         self.engine.now(self.py)
     }
 
+    #[inline]
+    fn can_have_come(&self, moment: f64) -> bool {
+        self.engine.can_have_come(moment)
+    }
+
     fn wait(&self, timeout: Timeout) -> Outcome<()> {
         let devices = self.engine.devices(self.py)?;
         let mut events = self.engine.events();
@@ -228,6 +233,13 @@ impl Instance<Engine> {
         }
         let time = call_method(py, self.object(), names::time(py), &[])?;
         as_float(py, &time)
+    }
+
+    /// Whether `moment` of the loop's clock can have come; false is certain.
+    // Bench: timeout_ctx; most deadlines are far, and a coarse clock tells that at a sixth of the price.
+    #[inline]
+    pub(crate) fn can_have_come(&self, moment: f64) -> bool {
+        !self.plain_clock.get() || clock::can_have_come(moment)
     }
 }
 

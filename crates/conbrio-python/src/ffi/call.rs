@@ -237,6 +237,29 @@ pub(crate) fn is_float(object: &Object) -> bool {
     unsafe { ffi::PyFloat_CheckExact(object.as_ptr()) != 0 }
 }
 
+/// Of an object that is exactly an int, whether it is less than zero, zero or more.
+#[inline]
+pub(crate) fn sign_of_int(object: &Object) -> Option<i32> {
+    if !is_int(object) {
+        return None;
+    }
+    let mut overflow = 0;
+    // SAFETY: a live int, from which this reads without asking Python code.
+    let value = unsafe { ffi::PyLong_AsLongLongAndOverflow(object.as_ptr(), &raw mut overflow) };
+    Some(if overflow == 0 {
+        i32::from(value > 0) - i32::from(value < 0)
+    } else {
+        overflow
+    })
+}
+
+/// Whether `object` is exactly an int.
+#[inline]
+pub(crate) fn is_int(object: &Object) -> bool {
+    // SAFETY: a live object.
+    unsafe { ffi::PyLong_CheckExact(object.as_ptr()) != 0 }
+}
+
 /// The number that `object` is, as `float()` would take it.
 ///
 /// # Errors

@@ -4,4 +4,4 @@
 #[cfg_attr(not(Py_3_14), path = "current/current_311.rs")]
 mod place;
 
-pub(crate) use place::{CurrentTask, TaskList, find};
+pub(crate) use place::{CurrentTask, TaskList, find, running_task};

@@ -31,6 +31,8 @@ pub(crate) trait Class: Sized + 'static {
     const OFFSET: usize = size_of::<ffi::PyObject>();
     /// Whether dead objects of exactly this class are kept for the next one.
     const REUSED: bool = false;
+    /// Whether the usual derived class's are, instead of this one's: those that `new_usual` makes and no other.
+    const USUAL_REUSED: bool = false;
 
     /// The class's own state: its type object and its spare objects.
     fn state() -> &'static ClassState;
@@ -123,6 +125,32 @@ impl ClassState {
     /// Says which derived class most instances have, or that `class`, whose value begins with this one's, counts too.
     pub(crate) fn expect(&self, class: &Object) {
         self.usual.store(class.as_ptr().cast(), Ordering::Relaxed);
+    }
+
+    /// As `expect`, where `T::USUAL_REUSED`: instances of `class` die as those of the native one do.
+    pub(crate) fn expect_reused<T: Class>(&self, class: &Object) {
+        self.expect(class);
+        if T::USUAL_REUSED && super::layout::keeps_attributes_before_head(self.usual()) {
+            // SAFETY: a live class made by Python, derived from `T`'s with nothing but managed attributes added: `dealloc`
+            // clears those. Classes derived from it find `dealloc` as their base's.
+            unsafe { (*self.usual()).tp_dealloc = Some(dealloc::<T>) }
+        }
+    }
+
+    /// The usual class.
+    #[inline]
+    fn usual(&self) -> *mut ffi::PyTypeObject {
+        self.usual.load(Ordering::Relaxed)
+    }
+
+    /// The class whose dead objects are kept.
+    #[inline]
+    fn reused<T: Class>(&self) -> *mut ffi::PyTypeObject {
+        if T::USUAL_REUSED {
+            self.usual()
+        } else {
+            self.kind()
+        }
     }
 
     /// Whether `kind` is the class or derived from it.
@@ -248,6 +276,41 @@ impl<T: Class> Own<T> {
         Ok(made)
     }
 
+    /// Makes an object of the usual derived class without calling that, if it is made as the native class would be.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    #[inline]
+    pub(crate) fn new_usual(_py: Python<'_>, value: T) -> Outcome<Option<Self>> {
+        let (kind, native) = (T::state().usual(), T::state().kind());
+        if kind.is_null() {
+            return Ok(None);
+        }
+        // SAFETY: live classes; memory by the class's own allocator, zeroed and tracked, or a spare object.
+        unsafe {
+            let address = |slot: Option<ffi::newfunc>| slot.map(|slot| slot as usize);
+            let first = |slot: Option<ffi::initproc>| slot.map(|slot| slot as usize);
+            if address((*kind).tp_new) != address((*native).tp_new)
+                || first((*kind).tp_init) != first((*native).tp_init)
+            {
+                return Ok(None);
+            }
+            if T::USUAL_REUSED
+                && let Some(pointer) = T::state().pop()
+            {
+                _Py_NewReference(pointer);
+                let made = Self::fill(pointer, value);
+                ffi::PyObject_GC_Track(pointer.cast());
+                return Ok(Some(made));
+            }
+            let Some(allocate) = (*kind).tp_alloc else {
+                return Ok(None);
+            };
+            let object = Ref::returned(allocate(kind, 0))?;
+            Ok(Some(Self::fill(object.into_ptr(), value)))
+        }
+    }
+
     /// As `new`, unseen by the collector until `Object::show`: for what something reachable owns until then.
     #[inline]
     pub(crate) fn new_unseen(_py: Python<'_>, value: T) -> Outcome<Self> {
@@ -351,18 +414,25 @@ pub(super) unsafe extern "C" fn dealloc<T: Class>(pointer: *mut ffi::PyObject) {
             return;
         }
         let kind = ffi::Py_TYPE(pointer);
-        let exact = kind == T::state().kind();
+        let reused = kind == T::state().reused::<T>();
         let instance = Instance::<T>::trust(pointer);
-        if (!exact || instance.has_last_words())
+        let silent = reused && !(T::USUAL_REUSED && (*kind).tp_finalize.is_some());
+        if (!silent || instance.has_last_words())
             && ffi::PyObject_CallFinalizerFromDealloc(pointer) < 0
         {
             return deaths::end();
         }
         ffi::PyObject_GC_UnTrack(pointer.cast());
-        super::layout::forget_attributes(pointer, kind, T::state().kind());
+        let native = if T::USUAL_REUSED && reused {
+            kind
+        } else {
+            T::state().kind()
+        };
+        super::layout::forget_attributes(pointer, kind, native);
         instance.dies();
         ptr::drop_in_place(instance.value());
-        let reusable = T::REUSED && exact && !super::layout::is_finalized(pointer);
+        let reusable =
+            (T::REUSED || T::USUAL_REUSED) && reused && !super::layout::is_finalized(pointer);
         // A spare object keeps its reference to the class.
         if !(reusable && T::state().push(pointer)) {
             match (*kind).tp_free {

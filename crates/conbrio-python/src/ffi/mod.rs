@@ -22,6 +22,7 @@ mod object;
 mod send;
 mod session;
 mod stay;
+mod stop;
 mod thunk;
 mod trampoline;
 mod unchanged;
@@ -35,10 +36,11 @@ pub(crate) use bytes::{Bytes, bytes, filled_bytes};
 pub(crate) use call::{
     as_float, attribute, attribute_if_any, call, call_keyword, call_method, call_tuple,
     check_signals, float, is_callable, is_coroutine, is_empty, is_exception, is_float, is_instance,
-    is_true, one_deeper, set_attribute, thread_ident, tuple, weak_reference, write_unraisable,
+    is_int, is_true, one_deeper, set_attribute, sign_of_int, thread_ident, tuple, weak_reference,
+    write_unraisable,
 };
 pub(crate) use class::Builder;
-pub(crate) use current::{CurrentTask, TaskList, find as find_current};
+pub(crate) use current::{CurrentTask, TaskList, find as find_current, running_task};
 pub(crate) use guarded::Guarded;
 pub(crate) use instance::{BeginsWith, Class, ClassState, Instance, Own, begins_with, class_of};
 pub(crate) use object::{
@@ -46,6 +48,7 @@ pub(crate) use object::{
 };
 pub(crate) use send::{Resumed, Step, resume, returned_value, stopped_with};
 pub(crate) use session::Session;
+pub(crate) use stop::make_class as make_stop_class;
 pub(crate) use thunk::Thunk;
 pub(crate) use unchanged::{Unchanged, referent};
 pub(crate) use visit::Visit;

@@ -4,7 +4,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use super::object::{Object, Outcome, Raised, Ref};
-use super::stay;
+use super::{stay, stop};
 
 /// What a resumed coroutine did.
 pub(crate) enum Resumed {
@@ -42,10 +42,19 @@ pub(crate) enum Step {
 ///
 /// # Errors
 /// Always, unless the value is `None`.
-pub(crate) fn stop_iteration(_py: Python<'_>, value: &Object) -> Outcome<()> {
+#[inline]
+pub(super) fn end_iterator(py: Python<'_>, value: &Object) -> Outcome<()> {
     if value.is_none() {
         return Ok(());
     }
+    // Bench: timeout_ctx, queue_stream; the interpreter takes the value out at once.
+    if stop::is_there() {
+        return stop::stop(py, value);
+    }
+    stop_iteration(py, value)
+}
+
+fn stop_iteration(_py: Python<'_>, value: &Object) -> Outcome<()> {
     // SAFETY: live objects. The exception is built by hand where its value is a tuple or an exception, which
     // `PyErr_SetObject` would take apart.
     unsafe {

@@ -258,7 +258,7 @@ where
     match answer {
         Ok(Step::Yield(value)) => value.into_ptr(),
         Ok(Step::Return(value)) => {
-            let _ = super::send::stop_iteration(token(), &value);
+            let _ = super::send::end_iterator(token(), &value);
             ptr::null_mut()
         }
         Err(_) => ptr::null_mut(),

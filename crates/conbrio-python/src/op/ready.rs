@@ -1,11 +1,13 @@
-//! The wait that is over before it begins: one object for ever, what an uncontended `async with` awaits.
+//! The wait that is over before it begins, what an uncontended `async with` awaits: one object for ever where it returns
+//! `None`.
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use crate::ffi::{
-    Builder, Class, ClassState, Instance, Outcome, Own, Ref, Step, Visit, object, raise_in_context,
-    stopped_with,
+    Builder, Class, ClassState, Instance, Outcome, Own, Ref, Slot, Step, Visit, object,
+    raise_in_context, stopped_with,
 };
 use crate::future::thrown;
 
@@ -68,5 +70,83 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         .plain(c"close", c"close($self, /)\n--\n\nDoes nothing.", |_, _| {
             Ok(Ref::none())
         })
+        .create(py, None)
+}
+
+/// Awaited, it returns what it was given, once.
+pub(crate) struct Given {
+    /// Empty when it has been returned.
+    value: Slot,
+}
+
+static GIVEN: ClassState = ClassState::new();
+
+impl Class for Given {
+    const NAME: &'static std::ffi::CStr = c"conbrio._conbrio.Given";
+    const REUSED: bool = true;
+
+    fn state() -> &'static ClassState {
+        &GIVEN
+    }
+
+    fn traverse(&self, visit: &mut Visit<'_>) {
+        visit.slot(&self.value);
+    }
+
+    fn clear(&self) {
+        self.value.clear();
+    }
+}
+
+impl Instance<Given> {
+    fn give(&self) -> Outcome<Ref> {
+        self.value
+            .take()
+            .ok_or_else(|| PyRuntimeError::new_err("cannot reuse already awaited coroutine").into())
+    }
+}
+
+/// A wait that is over, and returns `value`.
+///
+/// # Errors
+/// `MemoryError`.
+#[inline]
+pub(crate) fn given(py: Python<'_>, value: Ref) -> Outcome<Ref> {
+    let value = Slot::holding(value);
+    Ok(Own::new(py, Given { value })?.erase())
+}
+
+/// The class `Given`.
+///
+/// # Errors
+/// When it cannot be made.
+pub(crate) fn given_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    Builder::<Given>::new(c"A wait that is over before it begins, and returns a value.")
+        .made_natively()
+        .immutable()
+        .advanced(|_, this| Ok(Step::Return(this.give()?)))
+        .awaits_itself()
+        .one(
+            c"send",
+            c"send($self, value, /)\n--\n\nEnds at once.",
+            |py, this: &Instance<Given>, _| Err(stopped_with(py, &*this.give()?)),
+        )
+        .method(
+            c"throw",
+            c"throw($self, type, value=None, traceback=None, /)\n--\n\nRaises.",
+            |py, this: &Instance<Given>, args| {
+                let exception = thrown(py, args)?;
+                this.value.clear();
+                Err(raise_in_context(&exception))
+            },
+        )
+        .plain(
+            c"close",
+            c"close($self, /)\n--\n\nLets go of the value.",
+            |_, this: &Instance<Given>| {
+                this.value.clear();
+                Ok(Ref::none())
+            },
+        )
         .create(py, None)
 }

@@ -86,7 +86,7 @@ fn expect<T: Class>(class: &Bound<'_, PyAny>) {
     let native = crate::ffi::class_of::<T>(class.py());
     let made_of = class.getattr("__base__").is_ok_and(|base| base.is(&native));
     if made_of {
-        T::state().expect(object(class));
+        T::state().expect_reused::<T>(object(class));
     }
 }
 

@@ -49,6 +49,19 @@ unsafe fn is_managed(kind: *mut ffi::PyTypeObject) -> bool {
     unsafe { (*kind).tp_flags & (1 << 4) != 0 && (*kind).tp_basicsize >= 0 }
 }
 
+/// Whether all that a class made by Python adds to its native base stands before the object's head, made when it is
+/// first asked for.
+pub(in crate::ffi) fn keeps_attributes_before_head(kind: *mut ffi::PyTypeObject) -> bool {
+    // SAFETY: the caller passes a live class. CPython: `Py_TPFLAGS_INLINE_VALUES`.
+    cfg!(Py_3_13)
+        && unsafe {
+            let base = (*kind).tp_base;
+            (*kind).tp_flags & MANAGED == MANAGED
+                && (*kind).tp_flags & 1 << 2 == 0
+                && (*kind).tp_basicsize == (*base).tp_basicsize
+        }
+}
+
 /// Clears weak references and the dictionary of a dying object.
 ///
 /// # Safety

@@ -15,7 +15,8 @@ mod proof;
 mod transports;
 
 pub(super) use attributes::{
-    base_size_and_flags, clear_attributes, forget_attributes, is_finalized, visit_attributes,
+    base_size_and_flags, clear_attributes, forget_attributes, is_finalized,
+    keeps_attributes_before_head, visit_attributes,
 };
 pub(crate) use fields::{
     FutureFields, TaskFields, logs_destroy, must_cancel, set_logs_destroy, set_must_cancel,

@@ -3,22 +3,24 @@
 //! Entering and leaving in time are native; what happens when the time has come is CPython's own code over the native
 //! state.
 
+mod attributes;
+mod function;
+
 use std::cell::Cell;
 
 use conbrio_core::timers::Key;
-use pyo3::exceptions::{PyAttributeError, PyRuntimeError};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use super::attribute_without_value;
 use super::shape::{Shape, delegate, initialise_next};
 use crate::engine::{self, Engine};
 use crate::ffi::{
-    Args, Builder, Builtin, Class, ClassState, Instance, Object, Outcome, Own, Parameters, Ref,
-    Slot, Thunk, Visit, as_float, attribute, call, call_method, float, is_float, object,
-    raise_in_context, thread_ident, tuple_items,
+    Args, Builder, Class, ClassState, Instance, Object, Outcome, Own, Parameters, Ref, Slot, Thunk,
+    Visit, as_float, attribute, call, call_method, float, is_float, running_task, thread_ident,
+    tuple_items,
 };
 use crate::names;
-use crate::op::{self, Deed, Doing, Op, ready};
+use crate::op::{given, ready};
 use crate::report::{report_raised, text_of};
 use crate::task::Task;
 
@@ -35,15 +37,6 @@ enum Stage {
     Exited,
 }
 
-/// The stages by the names that asyncio gives them.
-const STAGES: [(Stage, &str); 5] = [
-    (Stage::Created, "CREATED"),
-    (Stage::Entered, "ENTERED"),
-    (Stage::Expiring, "EXPIRING"),
-    (Stage::Expired, "EXPIRED"),
-    (Stage::Exited, "EXITED"),
-];
-
 /// What will end the time.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Armed {
@@ -59,8 +52,10 @@ enum Armed {
 
 /// The native half of `asyncio.Timeout`.
 pub(super) struct Timeout {
-    /// The deadline as it was given, or `None`.
+    /// The deadline as it was given, or `None`; empty where `moment` is all there is of it.
     when: Slot,
+    /// The deadline in seconds of the loop's clock, where `when` is empty.
+    moment: Cell<f64>,
     /// Who has entered.
     task: Slot,
     /// The handle, or the engine whose timer it is.
@@ -78,6 +73,7 @@ static STATE: ClassState = ClassState::new();
 
 impl Class for Timeout {
     const NAME: &'static std::ffi::CStr = c"conbrio._conbrio.Timeout";
+    const USUAL_REUSED: bool = true;
 
     fn state() -> &'static ClassState {
         &STATE
@@ -96,58 +92,6 @@ impl Class for Timeout {
     }
 }
 
-static ENTER: Deed = Deed {
-    name: "Timeout.__aenter__",
-    begin: |py, op| match Instance::<Timeout>::of(&op.owner.share_or_none()) {
-        Some(timeout) => {
-            timeout.enter(py)?;
-            Ok(Doing::Done(timeout.object().share()))
-        }
-        None => Ok(Doing::Done(Ref::none())),
-    },
-    resume: |_, _: &Instance<Op>| Ok(Doing::Done(Ref::none())),
-    abandon: |_, _, exception, _| Err(raise_in_context(&exception)),
-};
-
-static TIMEOUT: Builtin = Builtin::of_module(
-    c"timeout",
-    c"timeout(delay)\n--\n\nReturn what cancels the block of an `async with` after a time in seconds; None is never.",
-    |py, args: Args<'_>| {
-        let [delay] = args.parse(&Parameters {
-            function: "timeout",
-            names: [names::delay(py)],
-            positional: 1,
-            required: 1,
-        })?;
-        let event_loop = call(py, names::running_loop(py)?, &[])?;
-        let delay = delay.map_or_else(Ref::none, Object::share);
-        if delay.is_none() {
-            return call(py, names::own_timeout_class(py)?, &[&delay]);
-        }
-        let now = match Instance::<Engine>::of(&event_loop) {
-            Some(engine) if engine.plain_clock.get() => float(py, engine.now(py)?)?,
-            _ => call_method(py, &event_loop, names::time(py), &[])?,
-        };
-        let when = Ref::from(now.bind(py).add(delay.bind(py))?);
-        call(py, names::own_timeout_class(py)?, &[&when])
-    },
-);
-
-static TIMEOUT_AT: Builtin = Builtin::of_module(
-    c"timeout_at",
-    c"timeout_at(when)\n--\n\nReturn what cancels the block of an `async with` at a time of the loop's clock; None is never.",
-    |py, args: Args<'_>| {
-        let [when] = args.parse(&Parameters {
-            function: "timeout_at",
-            names: [names::when(py)],
-            positional: 1,
-            required: 1,
-        })?;
-        let when = when.map_or_else(Ref::none, Object::share);
-        call(py, names::own_timeout_class(py)?, &[&when])
-    },
-);
-
 /// Adds the class `Timeout` and the functions that make one.
 ///
 /// # Errors
@@ -155,8 +99,54 @@ static TIMEOUT_AT: Builtin = Builtin::of_module(
 pub(super) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     module.add("Timeout", class(py)?)?;
-    module.add("timeout", TIMEOUT.in_module(py, "conbrio")?)?;
-    module.add("timeout_at", TIMEOUT_AT.in_module(py, "conbrio")?)
+    function::add_to(module)
+}
+
+impl Timeout {
+    /// One with a deadline: an object in the slot, or a moment.
+    const fn new(when: Slot, moment: f64) -> Self {
+        Self {
+            when,
+            moment: Cell::new(moment),
+            task: Slot::empty(),
+            holder: Slot::empty(),
+            armed: Cell::new(Armed::No),
+            revoked: Cell::new(0),
+            cancelling: Cell::new(None),
+            stage: Cell::new(Stage::Created),
+            shape: Shape::plain(),
+        }
+    }
+
+    /// The deadline as people see it.
+    fn deadline(&self, py: Python<'_>) -> Outcome<Ref> {
+        if let Some(when) = self.when.share() {
+            return Ok(when);
+        }
+        let made = float(py, self.moment.get())?;
+        self.when.set(made.share());
+        Ok(made)
+    }
+
+    fn set_deadline(&self, when: &Object) {
+        self.when.set(when.share());
+    }
+}
+
+/// The native task that runs in this thread, and its loop; nothing where that has to be asked for.
+#[inline]
+fn running(py: Python<'_>) -> (Option<Own<Task>>, Option<Ref>) {
+    let task = running_task(py).and_then(|task| Own::<Task>::of(task).ok());
+    let event_loop = task
+        .as_ref()
+        .and_then(|task| task.future().0.event_loop.share())
+        .filter(|held| {
+            Instance::<Engine>::of(held).is_some_and(|engine| engine.thread.get() == thread_ident())
+        });
+    match event_loop {
+        Some(event_loop) => (task, Some(event_loop)),
+        None => (None, None),
+    }
 }
 
 impl Instance<Timeout> {
@@ -164,7 +154,11 @@ impl Instance<Timeout> {
         if self.stage.get() != Stage::Created {
             return Err(PyRuntimeError::new_err("Timeout has already been entered").into());
         }
-        let task = call(py, names::current_task(py)?, &[])?;
+        let (task, event_loop) = running(py);
+        let task = match task {
+            Some(task) => task.erase(),
+            None => call(py, names::current_task(py)?, &[])?,
+        };
         if task.is_none() {
             return Err(PyRuntimeError::new_err("Timeout should be used inside a task").into());
         }
@@ -177,40 +171,52 @@ impl Instance<Timeout> {
         };
         self.task.set(task);
         self.cancelling.set(Some(count));
-        self.arm(py)
+        self.arm(py, event_loop)
     }
 
     /// Sets the timer for the deadline there is.
-    fn arm(&self, py: Python<'_>) -> Outcome<()> {
-        let when = self.when.share_or_none();
-        if when.is_none() {
+    fn arm(&self, py: Python<'_>, event_loop: Option<Ref>) -> Outcome<()> {
+        let when = self.when.share();
+        if when.as_ref().is_some_and(|when| when.is_none()) {
             return Ok(());
         }
-        // Bench: timeout_ctx; the loop of the task that runs is the running one.
-        let known = Instance::<Task>::of_exact(&self.task.share_or_none())
-            .and_then(|task| task.future().0.event_loop.share())
-            .filter(|held| {
-                Instance::<Engine>::of(held)
-                    .is_some_and(|engine| engine.thread.get() == thread_ident())
-            });
-        let event_loop = match known {
+        let deadline = match &when {
+            None => self.moment.get(),
+            Some(when) if is_float(when) => as_float(py, when)?,
+            Some(_) => f64::NAN,
+        };
+        let event_loop = match event_loop.or_else(|| self.known_loop()) {
             Some(event_loop) => event_loop,
             None => call(py, names::running_loop(py)?, &[])?,
         };
         if let Some(engine) = engine::plain(&event_loop)
-            .filter(|engine| is_float(&when) && engine.plain_clock.get() && !engine.debug.get())
+            .filter(|engine| !deadline.is_nan() && engine.plain_clock.get() && !engine.debug.get())
         {
-            let deadline = as_float(py, &when)?;
-            if !deadline.is_nan() {
-                return self.arm_natively(py, engine, deadline);
-            }
+            return self.arm_natively(py, engine, deadline);
         }
+        self.arm_by_methods(py, &event_loop)
+    }
+
+    /// The loop of the task that runs, which is the running one.
+    fn known_loop(&self) -> Option<Ref> {
+        let task = self.task.share()?;
+        let event_loop = Instance::<Task>::of_exact(&task)?
+            .future()
+            .0
+            .event_loop
+            .share()?;
+        let runs_here = Instance::<Engine>::of(&event_loop)?.thread.get() == thread_ident();
+        runs_here.then_some(event_loop)
+    }
+
+    fn arm_by_methods(&self, py: Python<'_>, event_loop: &Object) -> Outcome<()> {
+        let when = self.deadline(py)?;
         let callback = attribute(py, self.object(), names::on_timeout(py))?;
-        let now = call_method(py, &event_loop, names::time(py), &[])?;
+        let now = call_method(py, event_loop, names::time(py), &[])?;
         let handle = if when.bind(py).le(now.bind(py))? {
-            call_method(py, &event_loop, names::call_soon(py), &[&callback])?
+            call_method(py, event_loop, names::call_soon(py), &[&callback])?
         } else {
-            call_method(py, &event_loop, names::call_at(py), &[&when, &callback])?
+            call_method(py, event_loop, names::call_at(py), &[&when, &callback])?
         };
         self.holder.set(handle);
         self.armed.set(Armed::Handle);
@@ -225,7 +231,7 @@ impl Instance<Timeout> {
     ) -> Outcome<()> {
         engine.check_closed()?;
         let expiry = Thunk::new(self.own(), expire);
-        if deadline <= engine.now(py)? {
+        if engine.can_have_come(deadline) && deadline <= engine.now(py)? {
             engine.push(py, expiry);
             self.armed.set(Armed::Soon);
         } else {
@@ -263,9 +269,9 @@ impl Instance<Timeout> {
         if self.shape.is_foreign() || self.stage.get() != Stage::Entered {
             return delegate(py, self, "reschedule", &[when]);
         }
-        self.when.set(when.share());
+        self.set_deadline(when);
         self.disarm(py)?;
-        self.arm(py)?;
+        self.arm(py, None)?;
         Ok(Ref::none())
     }
 
@@ -316,29 +322,18 @@ fn expire(py: Python<'_>, timeout: Own<Timeout>) -> Outcome<()> {
 fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let builder = Builder::<Timeout>::new(c"The native half of Timeout.")
         .subclassable()
-        .new_with(|_, _, _| {
-            Ok(Timeout {
-                when: Slot::empty(),
-                task: Slot::empty(),
-                holder: Slot::empty(),
-                armed: Cell::new(Armed::No),
-                revoked: Cell::new(0),
-                cancelling: Cell::new(None),
-                stage: Cell::new(Stage::Created),
-                shape: Shape::plain(),
-            })
-        })
+        .new_with(|_, _, _| Ok(Timeout::new(Slot::holding(Ref::none()), f64::NAN)))
         .init(|py, this, args, keywords| {
             this.shape.look(py, this.object(), INNER, &[])?;
             match (tuple_items(args), keywords) {
                 ([when], None) if this.stage.get() == Stage::Created => {
-                    this.when.set(when.share());
+                    this.set_deadline(when);
                     Ok(())
                 }
                 _ => initialise_next(py, this, args, keywords),
             }
         });
-    privates(kept(methods(builder))).create(py, None)
+    attributes::privates(attributes::kept(methods(builder))).create(py, None)
 }
 
 fn methods(builder: Builder<Timeout>) -> Builder<Timeout> {
@@ -346,7 +341,7 @@ fn methods(builder: Builder<Timeout>) -> Builder<Timeout> {
         .plain(
             c"when",
             c"when($self, /)\n--\n\nReturn the deadline there is, or None.",
-            |_, this| Ok(this.when.share_or_none()),
+            |py, this| this.deadline(py),
         )
         .plain(
             c"expired",
@@ -379,97 +374,13 @@ fn methods(builder: Builder<Timeout>) -> Builder<Timeout> {
                 if this.shape.is_foreign() {
                     return delegate(py, this, "__aenter__", &[]);
                 }
-                Ok(op::new(py, &ENTER, Some(this.object().share()), None)?.erase())
+                this.enter(py)?;
+                given(py, this.object().share())
             },
         )
         .method(
             c"__aexit__",
             c"__aexit__($self, exc_type, exc_val, exc_tb, /)\n--\n\n",
             |py, this, args| this.leave(py, args),
-        )
-}
-
-/// What asyncio's own code keeps on the instance.
-fn kept(builder: Builder<Timeout>) -> Builder<Timeout> {
-    builder
-        .property(
-            c"_when",
-            c"The deadline.",
-            |_, this| Ok(this.when.share_or_none()),
-            |_, this, value| {
-                this.when
-                    .set(value.ok_or_else(attribute_without_value)?.share());
-                Ok(())
-            },
-        )
-        .property(
-            c"_task",
-            c"Who has entered.",
-            |_, this| Ok(this.task.share_or_none()),
-            |_, this, value| {
-                this.task
-                    .set(value.ok_or_else(attribute_without_value)?.share());
-                Ok(())
-            },
-        )
-        .property(
-            c"_timeout_handler",
-            c"The handle, where a loop that is not ours keeps the time.",
-            |_, this| match this.armed.get() {
-                Armed::Handle => Ok(this.holder.share_or_none()),
-                _ => Ok(Ref::none()),
-            },
-            |_, this, value| {
-                let value = value.ok_or_else(attribute_without_value)?;
-                this.armed.set(Armed::No);
-                this.holder.clear();
-                if !value.is_none() {
-                    this.holder.set(value.share());
-                    this.armed.set(Armed::Handle);
-                }
-                Ok(())
-            },
-        )
-}
-
-fn privates(builder: Builder<Timeout>) -> Builder<Timeout> {
-    builder
-        .property(
-            c"_cancelling",
-            c"How often the task's end had been asked for on entry.",
-            |py, this| {
-                let Some(count) = this.cancelling.get() else {
-                    return Err(PyAttributeError::new_err(
-                        "'Timeout' object has no attribute '_cancelling'",
-                    )
-                    .into());
-                };
-                let Ok(count) = count.into_pyobject(py);
-                Ok(object(&count).share())
-            },
-            |py, this, value| {
-                let value = value.ok_or_else(attribute_without_value)?;
-                this.cancelling.set(Some(value.bind(py).extract()?));
-                Ok(())
-            },
-        )
-        .property(
-            c"_state",
-            c"How far it is.",
-            |py, this| {
-                let name = STAGES
-                    .iter()
-                    .find(|(stage, _)| *stage == this.stage.get())
-                    .map_or("CREATED", |(_, name)| name);
-                Ok(names::timeout_states(py)?.bind(py).getattr(name)?.into())
-            },
-            |py, this, value| {
-                let value = value.ok_or_else(attribute_without_value)?;
-                let name: String = value.bind(py).getattr("name")?.extract()?;
-                if let Some((stage, _)) = STAGES.iter().find(|(_, known)| *known == name) {
-                    this.stage.set(*stage);
-                }
-                Ok(())
-            },
         )
 }
