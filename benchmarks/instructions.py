@@ -18,6 +18,7 @@ import os
 import pathlib
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -152,6 +153,105 @@ async def barrier(n):
             await gate.wait()
 
     await asyncio.gather(worker(), worker())
+
+
+@row
+async def queue_stream(n):
+    queue = asyncio.Queue(100)
+
+    async def producer():
+        for number in range(n):
+            await queue.put(number)
+
+    task = asyncio.ensure_future(producer())
+    for _ in range(n):
+        await queue.get()
+    await task
+
+
+@row
+async def timeout_block(n):
+    for _ in range(n):
+        async with asyncio.timeout(10):
+            await asyncio.sleep(0)
+
+
+@row
+async def wait_for(n):
+    async def once():
+        await asyncio.sleep(0)
+
+    for _ in range(n):
+        await asyncio.wait_for(once(), 10)
+
+
+@row
+async def gather_10(n):
+    async def nothing():
+        pass
+
+    for _ in range(n // 10):
+        await asyncio.gather(*[nothing() for _ in range(10)])
+
+
+async def stream_pair():
+    one, other = socket.socketpair()
+    return [await asyncio.open_connection(sock=sock) for sock in (one, other)]
+
+
+@row
+async def streams_handover(n):
+    """Both ends in one loop, a message of 1 KiB there and back."""
+    (reader, writer), (echo_reader, echo_writer) = await stream_pair()
+
+    async def echo():
+        for _ in range(n // 2):
+            echo_writer.write(await echo_reader.readexactly(1024))
+            await echo_writer.drain()
+
+    task = asyncio.ensure_future(echo())
+    for _ in range(n // 2):
+        writer.write(b"x" * 1024)
+        await writer.drain()
+        await reader.readexactly(1024)
+    await task
+    writer.close()
+    echo_writer.close()
+
+
+@row
+async def streams_readline(n):
+    """Lines of 100 bytes, a hundred at a time."""
+    (_, writer), (reader, reader_writer) = await stream_pair()
+    for _ in range(n // 100):
+        writer.write((b"x" * 99 + b"\n") * 100)
+        await writer.drain()
+        for _ in range(100):
+            await reader.readline()
+    writer.close()
+    reader_writer.close()
+
+
+@row
+async def request_in_a_task(n):
+    """What a server does for each request: a task, a timeout, a wait for a future, two writes."""
+    loop = asyncio.get_running_loop()
+    (_, writer), (reader, reader_writer) = await stream_pair()
+
+    async def answer():
+        async with asyncio.timeout(10):
+            found = loop.create_future()
+            loop.call_soon(found.set_result, None)
+            await found
+        writer.write(b"h" * 128)
+        writer.write(b"b" * 896)
+
+    for _ in range(n):
+        task = loop.create_task(answer())
+        await reader.readexactly(1024)
+        await task
+    writer.close()
+    reader_writer.close()
 
 
 def cut():
