@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ._conbrio import DatagramTransport, EventLoop, StreamTransport, serve, set_loop_class
-from ._connect import resolve_literal
+from ._connect import Dials, resolve_literal
 from ._jobs import Jobs
 from ._serve import Listener
 from ._sock import SocketVerbs
@@ -75,7 +75,7 @@ class _Watched:
 
 
 class Loop(  # type: ignore[misc]  # mypy cannot compare signatures that end in *args
-    EventLoop, SocketVerbs, StartTls, Spawning, Jobs, unix_events._UnixSelectorEventLoop
+    EventLoop, Dials, SocketVerbs, StartTls, Spawning, Jobs, unix_events._UnixSelectorEventLoop
 ):
     """An asyncio event loop whose turns, timers, tasks and streams are native.
 

@@ -19,6 +19,7 @@ INTERNAL = {
     "DatagramTransport": "made by the loop; asyncio.DatagramTransport is what isinstance knows",
     "Event": "the native half of the public Event",
     "Child": "a child process that the loop waits for; asyncio.SubprocessTransport is what isinstance knows",
+    "Dial": "a connection that create_connection makes",
     "EventLoop": "the native half of Loop, which is the public one",
     "Follower": "between a job of an executor and its future",
     "FutureIter": "what awaits a Future; made by `await` alone",

@@ -19,7 +19,7 @@ FLOORS: dict[str, list[str]] = {
     "conbrio-driver": ["event sys", "driver wake", "epoll poll uring sim", "any", "lib"],
     "conbrio-core": [
         "clock ready timers inbox sources outbox inflow lines waiters signals child stats",
-        "stream datagram listener jobs",
+        "stream datagram listener dial jobs",
         "resolve turn",
         "lib",
     ],
@@ -34,7 +34,7 @@ FLOORS: dict[str, list[str]] = {
         "op",
         "task jobs signals",
         "transport sock files sync",
-        "server streams tls process",
+        "server dial streams tls process",
         "gevent monitor",
         "event_loop",
         "about",

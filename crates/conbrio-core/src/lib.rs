@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod datagram;
+pub mod dial;
 pub mod inbox;
 pub mod inflow;
 pub mod lines;

@@ -5,6 +5,7 @@ use std::ffi::CStr;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::dial;
 use crate::engine::{Engine, forked};
 use crate::event_loop::fallback;
 use crate::ffi::{Class, layout, object};
@@ -51,9 +52,14 @@ pub(crate) fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
 }
 
 /// Says which Python class derived from `EventLoop` most loops have.
+///
+/// # Errors
+/// When it lacks a method that native code does the work of.
 #[pyfunction]
-pub(crate) fn set_loop_class(class: &Bound<'_, PyAny>) {
+pub(crate) fn set_loop_class(class: &Bound<'_, PyAny>) -> PyResult<()> {
     Engine::state().expect(object(class));
+    dial::learn(class.py(), object(class))
+        .map_err(|raised| PyErr::from_value(raised.take().bind(class.py()).to_owned()))
 }
 
 #[pyfunction]

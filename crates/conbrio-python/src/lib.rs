@@ -1,6 +1,7 @@
 //! The native module `conbrio._conbrio`: a list of names.
 
 mod about;
+mod dial;
 mod engine;
 mod event_loop;
 mod ffi;
@@ -86,6 +87,7 @@ fn install_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     tls::begin();
     module.add("DatagramTransport", transport::datagram_class(py)?)?;
     module.add("Listener", server::class(py)?)?;
+    module.add("Dial", dial::class(py)?)?;
     module.add("Child", process::class(py)?)?;
     module.add("SocketWait", sock::class(py)?)?;
     module.add("Follower", jobs::class(py)?)?;

@@ -8,12 +8,12 @@ use std::os::fd::RawFd;
 use conbrio_core::sources::Side;
 use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyInt;
+use pyo3::types::{PyDict, PyInt};
 
 use crate::engine::Engine;
 use crate::ffi::{
     Args, Builder, Instance, Object, Outcome, Own, Parameters, Raised, Ref, attribute_if_any,
-    call_method, is_true, object,
+    call_method, is_true, object, referent,
 };
 use crate::handle::{self, Handle};
 use crate::names;
@@ -224,6 +224,9 @@ pub(crate) fn ensure_no_transport(
         return Ok(());
     };
     let Ok(fd) = fd.into_pyobject(py);
+    if is_free(py, &transports, object(&fd))? {
+        return Ok(());
+    }
     let transport = call_method(py, &transports, names::get(py), &[object(&fd)])?;
     if transport.is_none() || !is_true(py, &transport)? {
         return Ok(());
@@ -239,6 +242,20 @@ pub(crate) fn ensure_no_transport(
         "File descriptor {file} is used by transport {transport}"
     ))
     .into())
+}
+
+/// Whether our own table of weak references says that nobody has the descriptor; any other table has to be asked.
+fn is_free(py: Python<'_>, transports: &Object, fd: &Object) -> Outcome<bool> {
+    let transports = transports.bind(py);
+    match transports.cast::<PyDict>() {
+        Ok(table) if !table.is_exact_instance_of::<PyDict>() => {
+            match table.get_item(fd.bind(py))? {
+                Some(reference) => Ok(referent(py, object(&reference))?.is_none()),
+                None => Ok(true),
+            }
+        }
+        _ => Ok(false),
+    }
 }
 
 #[cold]

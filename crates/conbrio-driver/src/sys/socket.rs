@@ -132,6 +132,23 @@ pub fn accept_from(listener: RawFd, peer: &mut Address) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Makes a stream socket that blocks nobody and is not inherited.
+pub fn stream(family: i32, protocol: i32) -> io::Result<OwnedFd> {
+    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: no pointers.
+    let fd = number(unsafe { libc::socket(family, kind, protocol) })?;
+    // SAFETY: just made, owned by nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Begins to connect; `EINPROGRESS` says that the end of it is heard later.
+pub fn connect(fd: RawFd, peer: &Address) -> io::Result<()> {
+    let bytes = peer.as_bytes();
+    let length = libc::socklen_t::try_from(bytes.len()).unwrap_or(0);
+    // SAFETY: `bytes` is readable for `length`; the kernel copies it, whatever its alignment.
+    number(unsafe { libc::connect(fd, bytes.as_ptr().cast(), length) }).map(drop)
+}
+
 /// Asks for the socket's own address.
 pub fn local_address(fd: RawFd, local: &mut Address) -> io::Result<()> {
     let (address, mut length) = local.room();
@@ -189,6 +206,14 @@ pub fn set_nodelay(fd: RawFd, nodelay: bool) -> io::Result<()> {
         )
     })
     .map(drop)
+}
+
+/// Whether a connect goes on: what Python calls a `BlockingIOError` or an `InterruptedError`.
+pub fn is_begun(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EINPROGRESS | libc::EALREADY | libc::EAGAIN | libc::EINTR)
+    )
 }
 
 /// Tells whether `error` says that the system has run out of descriptors, buffers or memory.

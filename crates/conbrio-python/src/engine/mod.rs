@@ -72,6 +72,8 @@ pub(crate) struct Engine {
     pub(crate) plain_tasks: Cell<bool>,
     /// Nobody has replaced `time`.
     pub(crate) plain_clock: Cell<bool>,
+    /// Somebody has set on this loop itself a method by which asyncio makes connections.
+    pub(crate) own_ways: Cell<bool>,
     /// Not 0 once somebody has asked for the wake-up descriptor to hear signals with.
     pub(crate) signals: Cell<usize>,
     /// How long a callback may take in debug mode, in seconds.
@@ -163,6 +165,7 @@ impl Engine {
             other_classes: Cell::new(false),
             plain_tasks: Cell::new(true),
             plain_clock: Cell::new(true),
+            own_ways: Cell::new(false),
             signals: Cell::new(0),
             slow_callback: Cell::new(0.1),
             slow_object: Slot::empty(),

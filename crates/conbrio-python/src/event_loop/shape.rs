@@ -50,6 +50,7 @@ fn is_ours(py: Python<'_>, this: &Instance<Engine>, name: &Bound<'_, PyString>) 
 /// Looks again when an attribute that matters has been set on the loop.
 pub(super) fn attribute_set(py: Python<'_>, this: &Instance<Engine>, name: &Object) {
     let _ = Engine::NAME;
+    crate::dial::attribute_set(py, this, name);
     let name = name.as_ptr();
     let matters = [
         names::call_soon(py),

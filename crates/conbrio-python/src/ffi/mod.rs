@@ -6,6 +6,7 @@
 )]
 
 mod args;
+mod audit;
 mod buffer;
 mod builtin;
 mod bytearray;
@@ -29,6 +30,7 @@ mod unchanged;
 mod visit;
 
 pub(crate) use args::{Args, Parameters, tuple_items};
+pub(crate) use audit::is_audited;
 pub(crate) use buffer::Buffer;
 pub(crate) use builtin::Builtin;
 pub(crate) use bytearray::{bytearray, bytearray_len, extend_bytearray, is_bytearray};

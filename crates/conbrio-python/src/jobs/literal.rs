@@ -53,7 +53,7 @@ pub(crate) fn resolve_literal<'py>(
 }
 
 /// A port given as a number or in digits; 0 if it was not given.
-fn port_number(port: &Bound<'_, PyAny>) -> Option<u16> {
+pub(crate) fn port_number(port: &Bound<'_, PyAny>) -> Option<u16> {
     if port.is_none() {
         return Some(0);
     }

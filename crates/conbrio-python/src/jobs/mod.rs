@@ -4,4 +4,4 @@ mod follower;
 mod literal;
 
 pub(crate) use follower::{class, follow};
-pub(crate) use literal::resolve_literal;
+pub(crate) use literal::{port_number, resolve_literal};

@@ -359,14 +359,22 @@ fn heard(py: Python<'_>, wait: Own<SocketWait>) -> Outcome<()> {
     finish(py, &future, ending)
 }
 
-fn is_done(py: Python<'_>, future: &Object) -> Outcome<bool> {
+/// Whether a future of any class is done.
+///
+/// # Errors
+/// What its `done` raises.
+pub(crate) fn is_done(py: Python<'_>, future: &Object) -> Outcome<bool> {
     match Instance::<Future>::of(future) {
         Some(future) => Ok(!future.is_pending()),
         None => crate::ffi::is_true(py, &*call_method(py, future, names::done(py), &[])?),
     }
 }
 
-fn finish(py: Python<'_>, future: &Object, ending: Result<Ref, Ref>) -> Outcome<()> {
+/// Ends a future of any class.
+///
+/// # Errors
+/// What its setter raises.
+pub(crate) fn finish(py: Python<'_>, future: &Object, ending: Result<Ref, Ref>) -> Outcome<()> {
     match (Instance::<Future>::of(future), ending) {
         (Some(future), Ok(result)) => future.set_result(py, result),
         (Some(future), Err(exception)) => future.set_exception(py, &exception),
