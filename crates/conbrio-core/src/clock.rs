@@ -4,6 +4,18 @@
 
 use conbrio_driver::sys;
 
+/// Counts at a steady pace, so cheaply that it may be asked in each turn; not to be shown to anybody.
+#[inline]
+pub fn ticks() -> u64 {
+    sys::clock::ticks()
+}
+
+/// About how many ticks there are in so many millionths of a second.
+#[inline]
+pub fn ticks_of(micros: u64) -> u64 {
+    sys::clock::tick_rate() / 1_000_000 * micros
+}
+
 /// Reads the clock, in the seconds that `time.monotonic()` gives.
 #[inline]
 pub fn now() -> f64 {

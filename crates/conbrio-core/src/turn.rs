@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use conbrio_driver::driver::Timeout;
 
+use crate::clock;
 use crate::ready::Ready;
 use crate::stats::Stats;
 use crate::timers::Timers;
@@ -24,6 +25,9 @@ const SKIPPED_RUNNABLES: usize = 64;
 
 /// From how many on the host foresees what runs next.
 const MANY: usize = 128;
+
+/// How long they may take together, in millionths of a second.
+const SKIPPED_MICROS: u64 = 20;
 
 /// What a loop has to do, and how it paces itself.
 #[derive(Debug)]
@@ -48,6 +52,8 @@ pub struct Works<R> {
     skipped: u32,
     /// Counts runnables since the last poll.
     skipped_runnables: usize,
+    /// When the last poll ended, in ticks.
+    polled: u64,
     /// What the monitor reads.
     pub stats: Stats,
 }
@@ -63,6 +69,7 @@ impl<R> Default for Works<R> {
             touched: false,
             skipped: 0,
             skipped_runnables: 0,
+            polled: 0,
             stats: Stats::default(),
         }
     }
@@ -80,19 +87,26 @@ enum Beginning {
 
 impl<R> Works<R> {
     #[inline]
-    fn begin(&mut self) -> Beginning {
+    fn begin(&mut self, ticks: impl FnOnce() -> u64) -> Beginning {
         self.stats.turns.count();
         if self.is_idle() {
             return Beginning::Sleep(self.timers.next());
         }
-        let patient =
-            self.skipped < SKIPS && self.skipped_runnables < SKIPPED_RUNNABLES && !self.touched;
-        if !self.watching || patient {
+        if !self.watching || self.is_patient(ticks) {
             self.skipped += 1;
             self.stats.polls_skipped.count();
             return Beginning::Skip;
         }
         Beginning::Look
+    }
+
+    /// Whether what descriptors have to say can wait for another turn.
+    #[inline]
+    fn is_patient(&self, ticks: impl FnOnce() -> u64) -> bool {
+        self.skipped < SKIPS
+            && self.skipped_runnables < SKIPPED_RUNNABLES
+            && !self.touched
+            && ticks().wrapping_sub(self.polled) < clock::ticks_of(SKIPPED_MICROS)
     }
 
     /// Whether a wait for what comes is all there is to do.
@@ -162,6 +176,12 @@ pub trait Host {
     /// When the host's clock fails.
     fn now(&self) -> Result<f64, Self::Failure>;
 
+    /// What the pace of turns is measured with.
+    #[inline]
+    fn ticks(&self) -> u64 {
+        clock::ticks()
+    }
+
     /// Whether `moment` can have come: false only where that is certain, without a look at the clock.
     fn can_have_come(&self, _moment: f64) -> bool {
         true
@@ -195,7 +215,7 @@ pub trait Host {
 /// What the host fails with; the works stay whole, and a later turn goes on.
 #[inline]
 pub fn turn<H: Host>(host: &H) -> Result<(), H::Failure> {
-    match host.works(Works::begin) {
+    match host.works(|works| works.begin(|| host.ticks())) {
         Beginning::Skip => {}
         Beginning::Look => look(host, Timeout::Now)?,
         Beginning::Sleep(None) => look(host, Timeout::Forever)?,
@@ -216,7 +236,9 @@ pub fn turn<H: Host>(host: &H) -> Result<(), H::Failure> {
 
 fn look<H: Host>(host: &H, timeout: Timeout) -> Result<(), H::Failure> {
     host.works(Works::looked);
-    host.wait(timeout)
+    host.wait(timeout)?;
+    host.works(|works| works.polled = host.ticks());
+    Ok(())
 }
 
 fn sleep<H: Host>(host: &H, deadline: f64) -> Result<(), H::Failure> {

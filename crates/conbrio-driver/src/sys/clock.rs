@@ -34,6 +34,45 @@ fn read(clock: libc::clockid_t) -> f64 {
     seconds(now.tv_sec, now.tv_nsec)
 }
 
+/// Counts what the processor counts at a steady pace: one instruction, where a clock would take dozens.
+///
+/// Where there is no such counter it stands still.
+#[inline]
+pub fn ticks() -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every processor of this architecture has the counter.
+    unsafe {
+        core::arch::x86_64::_rdtsc()
+    }
+    #[cfg(target_arch = "aarch64")]
+    {
+        let ticks: u64;
+        // SAFETY: reads the virtual counter, which is open to programs.
+        unsafe {
+            core::arch::asm!("mrs {}, cntvct_el0", out(reg) ticks, options(nomem, nostack));
+        }
+        ticks
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    0
+}
+
+/// How many ticks a second has; on x86-64, where nobody says, how many it has about.
+#[inline]
+pub fn tick_rate() -> u64 {
+    #[cfg(not(target_arch = "aarch64"))]
+    return 3_000_000_000;
+    #[cfg(target_arch = "aarch64")]
+    {
+        let rate: u64;
+        // SAFETY: reads the counter's frequency, which is open to programs.
+        unsafe {
+            core::arch::asm!("mrs {}, cntfrq_el0", out(reg) rate, options(nomem, nostack));
+        }
+        rate
+    }
+}
+
 /// Converts as `PyTime_AsSecondsDouble` does.
 #[inline]
 #[expect(
@@ -50,7 +89,22 @@ fn seconds(whole: i64, nanos: i64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{TICK, monotonic, monotonic_coarse, seconds};
+    use std::time::Duration;
+
+    use super::{TICK, monotonic, monotonic_coarse, seconds, tick_rate, ticks};
+
+    #[test]
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    fn the_processor_counts_about_as_fast_as_it_says() {
+        let (began, first) = (monotonic(), ticks());
+        while monotonic() < began + 0.01 {}
+        let counted = u128::from((ticks() - first) / (tick_rate() / 1_000_000));
+        let passed = Duration::from_secs_f64(monotonic() - began).as_micros();
+        assert!(
+            (passed / 4..passed * 4).contains(&counted),
+            "{counted} of {passed} us"
+        );
+    }
 
     #[test]
     fn the_coarse_clock_is_a_tick_behind_at_most() {
