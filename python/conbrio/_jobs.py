@@ -14,7 +14,7 @@ from ._conbrio import follow
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["Jobs"]
+__all__ = ["Jobs", "executes_as_usual"]
 
 
 class Jobs:
@@ -59,3 +59,9 @@ class Jobs:
                 futures._chain_future(job, future)  # type: ignore[attr-defined]  # noqa: SLF001
             return future
         return futures.wrap_future(job, loop=self)  # type: ignore[arg-type]
+
+
+def executes_as_usual(loop: Jobs) -> bool:
+    """Tell whether nobody has put a ``run_in_executor`` of his own in the place of ours."""
+    kind = type(loop)
+    return kind.run_in_executor is Jobs.run_in_executor and "run_in_executor" not in loop.__dict__

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._conbrio import DatagramTransport, EventLoop, StreamTransport, serve, set_loop_class
 from ._connect import Dials, resolve_literal
-from ._jobs import Jobs
+from ._jobs import Jobs, executes_as_usual
 from ._serve import Listener
 from ._sock import SocketVerbs
 from ._spawn import Spawning, own_watcher
@@ -211,7 +211,8 @@ class Loop(  # type: ignore[misc]  # mypy cannot compare signatures that end in 
         """
         # CPython: in debug mode the look-up is timed and logged, literals too.
         known = None
-        if not self._debug:
+        # Nor is who does his work elsewhere passed over.
+        if not self._debug and executes_as_usual(self):
             known = resolve_literal(host, port, family, type, proto, flags)
         if known is not None:
             return known

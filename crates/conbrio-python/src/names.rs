@@ -98,6 +98,8 @@ strings! {
     socket_name = "socket";
     sockname = "sockname";
     transports = "_transports";
+    call_connection_lost = "_call_connection_lost";
+    stop = "stop";
     source = "source";
     default = "default";
     exc = "exc";

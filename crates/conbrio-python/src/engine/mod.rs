@@ -66,6 +66,8 @@ pub(crate) struct Engine {
     pub(crate) debug: Cell<bool>,
     /// Nobody has replaced `call_soon`, `call_later` or `call_at`: native rooms may schedule without asking for them.
     pub(crate) plain: Cell<bool>,
+    /// Nobody has replaced `call_at`, which `call_later` goes by.
+    pub(crate) plain_timers: Cell<bool>,
     /// Somebody has put other classes in the place of asyncio's Future and Task: they are made here as well.
     pub(crate) other_classes: Cell<bool>,
     /// Nobody has replaced `create_task`.
@@ -162,6 +164,7 @@ impl Engine {
             closed: Cell::new(false),
             debug: Cell::new(false),
             plain: Cell::new(true),
+            plain_timers: Cell::new(true),
             other_classes: Cell::new(false),
             plain_tasks: Cell::new(true),
             plain_clock: Cell::new(true),

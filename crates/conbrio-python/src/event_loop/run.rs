@@ -167,9 +167,6 @@ pub(crate) fn stop_when_done(py: Python<'_>, future: Bound<'_, PyAny>) -> PyResu
         }
     }
     let event_loop = future.call_method0(names::get_loop(py))?;
-    match Instance::<Engine>::of(object(&event_loop)) {
-        Some(engine) => engine.stop(py, true),
-        None => drop(event_loop.call_method0("stop")?),
-    }
+    event_loop.call_method0(names::stop(py))?;
     Ok(())
 }

@@ -7,8 +7,8 @@ use pyo3::types::PyString;
 use super::{fallback, shape};
 use crate::engine::Engine;
 use crate::ffi::{
-    Args, Builder, Instance, Object, Outcome, Parameters, Raised, Ref, as_float, call_method,
-    float, is_float, is_true, object,
+    Args, Builder, Instance, Object, Outcome, Parameters, Raised, Ref, as_float, call_keyword,
+    call_method, float, is_float, is_true, object,
 };
 use crate::handle::{self, call_at};
 use crate::task::{self, Making};
@@ -149,8 +149,21 @@ fn call_later(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcom
     let [callback, rest @ ..] = rest else {
         return Err(missing("call_later", "callback"));
     };
+    if this.thread.get() == 0 {
+        shape::look(py, this);
+    }
     let when = this.now(py)? + as_float(py, delay)?;
-    timer(py, this, when, callback, rest, context)
+    if this.plain_timers.get() {
+        return timer(py, this, when, callback, rest, context);
+    }
+    // CPython: `call_later` is `call_at` from now.
+    let when = float(py, when)?;
+    let call_at = crate::ffi::attribute(py, this.object(), names::call_at(py))?;
+    let mut all = vec![&*when, callback];
+    all.extend_from_slice(rest);
+    let none = Ref::none();
+    let context = (names::context(py), context.unwrap_or(&none));
+    call_keyword(py, &call_at, &all, context)
 }
 
 fn call_at_method(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<Ref> {

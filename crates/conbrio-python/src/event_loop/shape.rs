@@ -11,7 +11,13 @@ use crate::names;
 
 /// Looks at the loop's class and its own attributes; called when a run begins and when an attribute is set.
 pub(super) fn look(py: Python<'_>, this: &Instance<Engine>) {
-    this.plain.set(is_ours(py, this, names::call_soon(py)));
+    let timers = is_ours(py, this, names::call_at(py));
+    this.plain_timers.set(timers);
+    this.plain.set(
+        timers
+            && is_ours(py, this, names::call_soon(py))
+            && is_ours(py, this, names::call_later(py)),
+    );
     this.plain_tasks
         .set(is_ours(py, this, names::create_task(py)));
     this.plain_clock.set(is_ours(py, this, names::time(py)));
@@ -54,6 +60,8 @@ pub(super) fn attribute_set(py: Python<'_>, this: &Instance<Engine>, name: &Obje
     let name = name.as_ptr();
     let matters = [
         names::call_soon(py),
+        names::call_later(py),
+        names::call_at(py),
         names::create_task(py),
         names::time(py),
     ];

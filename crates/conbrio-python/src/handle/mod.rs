@@ -113,6 +113,30 @@ pub(crate) fn call_soon(
     Ok(handle)
 }
 
+/// The same by the program's own `call_soon`, if it has put one in the place of ours.
+///
+/// # Errors
+/// What that raises.
+pub(crate) fn ask_soon(
+    py: Python<'_>,
+    engine: &Instance<Engine>,
+    callback: &Object,
+    args: &[&Object],
+    context: Option<&Object>,
+) -> Outcome<()> {
+    if engine.plain.get() {
+        return call_soon(py, engine, callback, args, context).map(drop);
+    }
+    let mut all = vec![callback];
+    all.extend_from_slice(args);
+    let Some(context) = context else {
+        return call_method(py, engine.object(), names::call_soon(py), &all).map(drop);
+    };
+    let call_soon = crate::ffi::attribute(py, engine.object(), names::call_soon(py))?;
+    let context = (names::context(py), context);
+    crate::ffi::call_keyword(py, &call_soon, &all, context).map(drop)
+}
+
 /// Makes what a loop will run. While the loop runs it reaches the handle, so the collector need not look at it: if
 /// somebody keeps the handle longer than the loop does, it is shown then.
 ///

@@ -7,11 +7,11 @@ use pyo3::prelude::*;
 
 use super::StreamTransport;
 use crate::ffi::{
-    Instance, Object, Outcome, Own, Raised, Ref, Thunk, call_keyword, call_method, context, object,
-    raise, write_unraisable,
+    Instance, Object, Outcome, Own, Raised, Ref, Thunk, attribute, call_keyword, call_method,
+    context, object, raise, write_unraisable,
 };
 use crate::report::{ends_loop, os_exception, report_raised};
-use crate::{names, protocol};
+use crate::{handle, names, protocol};
 
 /// `close()`: reads no more, sends what is owed, then the connection is lost.
 ///
@@ -64,10 +64,16 @@ fn lose(py: Python<'_>, this: &Instance<StreamTransport>, exception: Ref) -> Out
         return Ok(());
     };
     engine.check_closed()?;
-    this.reason.set(exception);
     this.follow_context(py)?;
-    engine.push(py, Thunk::new(this.own(), lost));
-    Ok(())
+    if engine.plain.get() {
+        this.reason.set(exception);
+        engine.push(py, Thunk::new(this.own(), lost));
+        return Ok(());
+    }
+    let given = this.life.context_given.get();
+    let context = this.context.share().filter(|_| given);
+    let lost = attribute(py, this.object(), names::call_connection_lost(py))?;
+    handle::ask_soon(py, &engine, &lost, &[&exception], context.as_deref())
 }
 
 /// The turn after the connection ended.

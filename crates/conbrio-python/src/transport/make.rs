@@ -7,12 +7,13 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use super::attributes::number;
 use super::extra::KeptEnds;
 use super::life::guarded;
 use super::{Ends, StreamTransport, is_known_family};
 use crate::engine::Engine;
 use crate::ffi::{
-    Instance, Object, Outcome, Own, Ref, Thunk, attribute_if_any, call_method, object,
+    Builtin, Instance, Object, Outcome, Own, Ref, Thunk, attribute_if_any, call_method, object,
     weak_reference,
 };
 use crate::{handle, names};
@@ -223,12 +224,17 @@ fn schedule(
 ) -> Outcome<()> {
     engine.check_closed()?;
     let connection_made = crate::ffi::attribute(py, made.protocol, names::connection_made(py))?;
-    handle::call_soon(py, engine, &connection_made, &[this.object()], made.context)?;
+    handle::ask_soon(py, engine, &connection_made, &[this.object()], made.context)?;
     this.follow_context(py)?;
-    engine.push(py, Thunk::new(this.own(), start));
+    if engine.plain.get() {
+        engine.push(py, Thunk::new(this.own(), start));
+    } else {
+        let (start, fd) = (START.bind(py, this)?, number(py, this.fd.get())?);
+        handle::ask_soon(py, engine, &start, &[&fd], made.context)?;
+    }
     if let Some(waiter) = made.waiter {
         let set_result = names::set_result_unless_cancelled(py)?;
-        handle::call_soon(
+        handle::ask_soon(
             py,
             engine,
             set_result,
@@ -238,6 +244,15 @@ fn schedule(
     }
     Ok(())
 }
+
+/// The beginning, for a `call_soon` that is not ours.
+static START: Builtin = Builtin::new::<StreamTransport, _>(
+    c"_add_reader",
+    |py, this: &Instance<StreamTransport>, _: &Object| {
+        start(py, this.own())?;
+        Ok(Ref::none())
+    },
+);
 
 /// Begins to read, after `connection_made`.
 fn start(py: Python<'_>, this: Own<StreamTransport>) -> Outcome<()> {

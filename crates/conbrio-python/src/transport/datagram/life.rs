@@ -6,11 +6,11 @@ use pyo3::types::{PyDict, PyString};
 
 use super::DatagramTransport;
 use crate::ffi::{
-    Instance, Object, Outcome, Own, Raised, Ref, Thunk, call_keyword, call_method, context, object,
-    raise, write_unraisable,
+    Instance, Object, Outcome, Own, Raised, Ref, Thunk, attribute, call_keyword, call_method,
+    context, object, raise, write_unraisable,
 };
 use crate::report::{ends_loop, report_raised};
-use crate::{names, protocol};
+use crate::{handle, names, protocol};
 
 /// `close()`: receives no more, sends what is owed, then the protocol is told.
 ///
@@ -65,10 +65,14 @@ fn lose(py: Python<'_>, this: &Instance<DatagramTransport>, exception: Ref) -> O
         return Ok(());
     };
     engine.check_closed()?;
-    this.reason.set(exception);
     this.follow_context(py)?;
-    engine.push(py, Thunk::new(this.own(), lost));
-    Ok(())
+    if engine.plain.get() {
+        this.reason.set(exception);
+        engine.push(py, Thunk::new(this.own(), lost));
+        return Ok(());
+    }
+    let lost = attribute(py, this.object(), names::call_connection_lost(py))?;
+    handle::ask_soon(py, &engine, &lost, &[&exception], None)
 }
 
 /// The turn after the transport ended.

@@ -12,8 +12,10 @@ use super::life::guarded;
 use super::{DatagramTransport, Way};
 use crate::engine::Engine;
 use crate::ffi::{
-    Instance, Object, Outcome, Own, Ref, Thunk, attribute, call, call_method, is_true, object,
+    Builtin, Instance, Object, Outcome, Own, Ref, Thunk, attribute, call, call_method, is_true,
+    object,
 };
+use crate::transport::attributes::number;
 use crate::transport::extra::{INET, INET6, UNIX, family};
 use crate::transport::make::enter;
 use crate::{handle, names};
@@ -143,15 +145,29 @@ fn schedule(
 ) -> Outcome<()> {
     engine.check_closed()?;
     let connection_made = attribute(py, made.protocol, names::connection_made(py))?;
-    handle::call_soon(py, engine, &connection_made, &[this.object()], None)?;
+    handle::ask_soon(py, engine, &connection_made, &[this.object()], None)?;
     this.follow_context(py)?;
-    engine.push(py, Thunk::new(this.own(), start));
+    if engine.plain.get() {
+        engine.push(py, Thunk::new(this.own(), start));
+    } else {
+        let (start, fd) = (START.bind(py, this)?, number(py, this.fd.get())?);
+        handle::ask_soon(py, engine, &start, &[&fd], None)?;
+    }
     if let Some(waiter) = made.waiter {
         let set_result = names::set_result_unless_cancelled(py)?;
-        handle::call_soon(py, engine, set_result, &[waiter, &Ref::none()], None)?;
+        handle::ask_soon(py, engine, set_result, &[waiter, &Ref::none()], None)?;
     }
     Ok(())
 }
+
+/// The beginning, for a `call_soon` that is not ours.
+static START: Builtin = Builtin::new::<DatagramTransport, _>(
+    c"_add_reader",
+    |py, this: &Instance<DatagramTransport>, _: &Object| {
+        start(py, this.own())?;
+        Ok(Ref::none())
+    },
+);
 
 /// Begins to receive, after `connection_made`.
 fn start(py: Python<'_>, this: Own<DatagramTransport>) -> Outcome<()> {
