@@ -1,10 +1,14 @@
 """Socket operations that a coroutine awaits: sock_recv and its family.
 
 Each is one native try, which answers at once or says what to wait for. Does not know how the
-descriptor is watched. sock_connect and sock_sendfile are CPython's own.
+descriptor is watched. sock_connect is CPython's own, and so is what sock_sendfile checks and how
+it goes on where the kernel cannot send a file by itself.
 """
 
+import io
+import os
 import socket
+from asyncio import exceptions
 from typing import TYPE_CHECKING, Any
 
 from ._conbrio import SocketWait
@@ -35,6 +39,9 @@ class SocketVerbs:
         def _try_recv(self, sock: socket.socket, n: int, /) -> Any: ...
         def _try_recv_into(self, sock: socket.socket, buf: Buffer, /) -> Any: ...
         def _try_sendall(self, sock: socket.socket, data: Buffer, /) -> Any: ...
+        def _try_sendfile(
+            self, sock: socket.socket, file: int, offset: int, count: int | None, size: int, /
+        ) -> Any: ...
         def _try_reading(self, sock: socket.socket, method: str, /, *args: Any) -> Any: ...
         def _try_writing(self, sock: socket.socket, method: str, /, *args: Any) -> Any: ...
 
@@ -100,6 +107,31 @@ class SocketVerbs:
         answer = self._try_sendall(sock, data)
         if answer is not None:
             await _done(answer)
+
+    async def _sock_sendfile_native(
+        self, sock: socket.socket, file: Any, offset: int, count: int | None
+    ) -> int:
+        """Have the kernel send a file; return how many bytes went.
+
+        The file's position is then where these end, also after an exception. CPython: leaves it
+        alone when the task is cancelled.
+
+        Raises:
+            asyncio.SendfileNotAvailableError: The kernel cannot send this; nothing was sent.
+            OSError: The connection is broken.
+        """
+        try:
+            fileno = file.fileno()
+        except (AttributeError, io.UnsupportedOperation):
+            raise exceptions.SendfileNotAvailableError("not a regular file")  # noqa: B904
+        try:
+            size = os.fstat(fileno).st_size
+        except OSError:
+            raise exceptions.SendfileNotAvailableError("not a regular file")  # noqa: B904
+        if not (count or size):
+            return 0
+        answer = self._try_sendfile(sock, fileno, offset, count or None, size)
+        return await _done(answer) if type(answer) is SocketWait else answer
 
     async def sock_sendto(self, sock: socket.socket, data: "Buffer", address: Any) -> int:
         """Send a datagram to ``address``; return how many bytes went.

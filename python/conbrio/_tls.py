@@ -7,6 +7,7 @@ for each packet is native. Does not know how the flow moves bytes.
 
 import asyncio
 import collections
+import contextlib
 import ssl
 from asyncio import sslproto, streams
 from typing import Any
@@ -51,8 +52,11 @@ class TlsProtocol(TlsFlow, sslproto.SSLProtocol):
     # CPython's half makes a buffer of this size for each connection; the flow lends one to all.
     max_size = 0
 
+    _app_reading_paused: bool
+    _app_state: Any
     _app_transport: Any
     _app_transport_created: bool
+    _eof_received: bool
     _incoming: Any
     _incoming_high_water: float
     _incoming_low_water: float
@@ -86,6 +90,29 @@ class TlsProtocol(TlsFlow, sslproto.SSLProtocol):
     def _set_read_buffer_limits(self, high: Any = None, low: Any = None) -> None:
         super()._set_read_buffer_limits(high, low)  # type: ignore[misc]
         self._note_incoming(self._incoming_low_water, self._incoming_high_water)
+
+    # ---------------------------------------------------------------- its beginning and end
+
+    def _on_handshake_complete(self, handshake_exc: BaseException | None) -> None:
+        if self._app_state is sslproto.AppProtocolState.STATE_INIT:
+            super()._on_handshake_complete(handshake_exc)
+            return
+        # Order: `start_tls()` answers before the first byte comes, or the protocol would not know
+        # yet which transport to answer it on.
+        paused, self._app_reading_paused = self._app_reading_paused, True
+        try:
+            super()._on_handshake_complete(handshake_exc)
+        finally:
+            self._app_reading_paused = paused
+        self._loop.call_soon(self._do_read)  # type: ignore[attr-defined]
+
+    def _do_shutdown(self) -> None:
+        # What the peer sends until it has heard of the end is nobody's. CPython: takes it for an
+        # error (bpo-39951). What else is wrong, the shutdown itself finds.
+        if not self._eof_received:
+            with contextlib.suppress(ssl.SSLError):
+                self._discard()
+        super()._do_shutdown()  # type: ignore[misc]
 
     # ---------------------------------------------------------------- a transport that is not ours
 

@@ -423,6 +423,102 @@ def test_abort_and_write_after_close(run, caplog):
     assert said.count("SSL connection is closed") == 2
 
 
+class Notes(asyncio.Protocol):
+    """Keeps its transport, what comes, and how it ends."""
+
+    def __init__(self):
+        self.transport = None
+        self.data = b""
+        self.lost = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        self.data += data
+
+    def connection_lost(self, exc):
+        self.lost.set_result(exc)
+
+
+@pytest.mark.conbrio_only
+@pytest.mark.parametrize("paused", [False, True])
+def test_bytes_after_close(run, paused):
+    async def main():
+        loop = asyncio.get_running_loop()
+        far = Notes()
+        server = await loop.create_server(lambda: far, HOST, 0, ssl=certificates.server())
+        port = server.sockets[0].getsockname()[1]
+        context = certificates.client()
+        transport, near = await loop.create_connection(
+            Notes, HOST, port, ssl=context, server_hostname="localhost"
+        )
+        while far.transport is None:
+            await asyncio.sleep(0)
+        if paused:
+            transport.pause_reading()
+            far.transport.write(b"early")
+            await asyncio.sleep(0.01)
+        transport.close()
+        # The server has not heard of it yet.
+        far.transport.write(b"late" * 10_000)
+        assert await asyncio.wait_for(near.lost, 10) is None
+        assert await asyncio.wait_for(far.lost, 10) is None
+        assert near.data == b""
+        server.close()
+        await server.wait_closed()
+
+    run(main())
+
+
+def say_hello(port):
+    """Connect, and send the first bytes together with the end of the handshake; return the answer."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = certificates.client().wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with socket.create_connection((HOST, port), 10) as sock:
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                sock.sendall(outgoing.read())
+                incoming.write(sock.recv(65536))
+        tls.write(b"hello")
+        sock.sendall(outgoing.read())
+        while True:
+            try:
+                return tls.read(100)
+            except ssl.SSLWantReadError:
+                incoming.write(sock.recv(65536))
+
+
+@pytest.mark.conbrio_only
+def test_first_bytes_after_start_tls(run):
+    class Upgrades(asyncio.Protocol):
+        def connection_made(self, transport):
+            self.transport = transport
+            self.upgrading = asyncio.ensure_future(self.upgrade())
+
+        async def upgrade(self):
+            loop = asyncio.get_running_loop()
+            self.transport = await loop.start_tls(
+                self.transport, self, certificates.server(), server_side=True
+            )
+
+        def data_received(self, data):
+            self.transport.write(data)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(Upgrades, HOST, 0)
+        port = server.sockets[0].getsockname()[1]
+        assert await loop.run_in_executor(None, say_hello, port) == b"hello"
+        server.close()
+        await server.wait_closed()
+
+    run(main())
+
+
 @pytest.mark.conbrio_only
 @pytest.mark.skipif("CONBRIO_NATIVE_TLS" in os.environ, reason="is this test's own run")
 def test_the_other_engine(conbrio):

@@ -247,6 +247,7 @@ imports! {
     datagram_base = "asyncio.transports", "DatagramTransport";
     flow_control = "asyncio.transports", "_FlowControlMixin";
     read_transport = "asyncio.transports", "ReadTransport";
+    sendfile_not_available = "asyncio.exceptions", "SendfileNotAvailableError";
     sendfile_mode = "asyncio.constants", "_SendfileMode";
     set_result_unless_cancelled = "asyncio.futures", "_set_result_unless_cancelled";
     socket_class = "socket", "socket";

@@ -9,6 +9,7 @@ pub mod address;
 pub mod clock;
 pub mod datagram;
 pub mod epoll;
+pub mod file;
 pub mod memory;
 pub mod pipe;
 pub mod poll;

@@ -8,7 +8,7 @@ use pyo3::exceptions::{PyBlockingIOError, PyInterruptedError};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use super::{Deed, SocketWait};
+use super::{Deed, SocketWait, sendfile};
 use crate::engine::Engine;
 use crate::ffi::{
     Instance, Outcome, Ref, attribute, bytes, call_tuple, filled_bytes, object, raise,
@@ -58,6 +58,10 @@ pub(super) fn attempt(
         Deed::SendAll(sent) => {
             engine.touch(py);
             send_more(py, wait, sent)
+        }
+        Deed::SendFile(deed) => {
+            engine.touch(py);
+            sendfile::send_more(py, wait, deed)
         }
         Deed::Call => call_socket(py, wait),
     }

@@ -4,6 +4,7 @@
 //! they look like CPython's own; here is what each does once per packet.
 
 mod attempt;
+mod sendfile;
 
 use std::cell::Cell;
 use std::os::fd::RawFd;
@@ -14,6 +15,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use self::attempt::attempt;
+use self::sendfile::{SendFile, try_sendfile};
 use crate::engine::Engine;
 use crate::ffi::{
     Args, Buffer, Builder, Class, ClassState, Guarded, Instance, Object, Outcome, Own, Raised, Ref,
@@ -32,6 +34,8 @@ enum Deed {
     ReceiveInto,
     /// Sends all of `memory`; so much of it is sent.
     SendAll(Cell<usize>),
+    /// Sends a file.
+    SendFile(SendFile),
     /// Calls a method of the socket; its name and its arguments are in `method` and `args`.
     Call,
 }
@@ -121,6 +125,11 @@ pub(crate) fn methods(builder: Builder<Engine>) -> Builder<Engine> {
         .method(c"_try_recv", c"_try_recv($self, sock, n, /)\n--\n\nReceived bytes, or a SocketWait.", try_recv)
         .method(c"_try_recv_into", c"_try_recv_into($self, sock, buf, /)\n--\n\nA count, or a SocketWait.", try_recv_into)
         .method(c"_try_sendall", c"_try_sendall($self, sock, data, /)\n--\n\nNone, or a SocketWait.", try_sendall)
+        .method(
+            c"_try_sendfile",
+            c"_try_sendfile($self, sock, file, offset, count, size, /)\n--\n\nHow much was sent, or a SocketWait.",
+            try_sendfile,
+        )
         .method(
             c"_try_reading",
             c"_try_reading($self, sock, method, *args)\n--\n\nWhat the socket's method answers, or a SocketWait.",
@@ -389,6 +398,9 @@ pub(crate) fn finish(py: Python<'_>, future: &Object, ending: Result<Ref, Ref>) 
 fn release(py: Python<'_>, wait: &Instance<SocketWait>) {
     if wait.idle.get() {
         return;
+    }
+    if let Deed::SendFile(deed) = &wait.deed {
+        deed.note_position();
     }
     if let Some(event_loop) = wait.event_loop.share()
         && let Some(engine) = Instance::<Engine>::of(&event_loop)

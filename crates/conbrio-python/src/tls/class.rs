@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use super::engine::{self, Engine, Objects};
-use super::read::{control_reading, read};
+use super::read::{control_reading, discard, read};
 use super::write::{control_writing, encrypt_and_send, send, settle, write_all};
 use super::{Marks, OWN, State, Switches, TlsFlow, feed, keep};
 use crate::ffi::{
@@ -89,6 +89,11 @@ fn flow(builder: Builder<TlsFlow>) -> Builder<TlsFlow> {
             c"_do_read",
             c"_do_read($self)\n--\n\nDecrypts and delivers.",
             |py, this| none(read(py, this)),
+        )
+        .plain(
+            c"_discard",
+            c"_discard($self)\n--\n\nDecrypts, for nobody, what the peer still sends.",
+            |py, this| none(discard(py, this)),
         )
         .plain(
             c"_do_write",

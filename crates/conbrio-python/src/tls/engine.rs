@@ -16,7 +16,7 @@ use crate::names;
 use crate::protocol::Source;
 
 /// How much plaintext is asked for at once: a record's. More makes Python clear memory that is not filled.
-const PIECE: usize = 16 * 1024;
+pub(super) const PIECE: usize = 16 * 1024;
 
 thread_local! {
     /// What connections receive into, one after the other.

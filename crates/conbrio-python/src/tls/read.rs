@@ -1,13 +1,14 @@
 //! From ciphertext to plaintext, and to the protocol. CPython: `_do_read`.
 
 use std::convert::Infallible;
+use std::mem::MaybeUninit;
 
 use conbrio_tls::openssl::Read;
 use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::engine::{Engine, Objects, Pause};
+use super::engine::{Engine, Objects, PIECE, Pause};
 use super::{State, TlsFlow, feed, write};
 use crate::ffi::{
     Buffer, Bytes, Instance, Object, Outcome, Own, Raised, Ref, Session, Thunk, attribute,
@@ -194,6 +195,23 @@ fn fill_by_objects(
         }
     }
     Ok((filled, None))
+}
+
+/// Decrypts what has been received since the connection was closed here, and forgets it.
+///
+/// # Errors
+/// What Python's own objects raise.
+pub(super) fn discard(py: Python<'_>, this: &Instance<TlsFlow>) -> Outcome<()> {
+    match this.engine.get() {
+        Some(Engine::Native(session)) => {
+            let mut room = [const { MaybeUninit::uninit() }; PIECE];
+            while let (_, Read::Bytes(_)) = session.read(&mut room) {}
+            session.settle();
+        }
+        Some(Engine::Objects(objects)) => while objects.read(py)?.is_ok() {},
+        None => {}
+    }
+    Ok(())
 }
 
 /// The peer has said that it sends no more.

@@ -118,6 +118,7 @@ fn describe(py: Python<'_>, this: &Instance<DatagramTransport>, made: &Made<'_>)
     }
     let peer = extra.get_item(names::peername(py))?;
     this.life.connected.set(peer.is_truthy()?);
+    this.life.nameless.set(!peer.is_none());
     Ok(())
 }
 

@@ -94,6 +94,8 @@ struct Life {
     way: Cell<Way>,
     /// The socket has a peer. CPython: `_extra['peername']`.
     connected: Cell<bool>,
+    /// The socket has a peer, which may have no name. CPython: would send to nobody then.
+    nameless: Cell<bool>,
     /// `close()` was called, or the socket is broken.
     closing: Cell<bool>,
     /// `pause_reading()` was called.

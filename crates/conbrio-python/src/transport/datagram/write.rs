@@ -153,7 +153,7 @@ fn receiver(
     this: &Instance<DatagramTransport>,
     address: Option<&Object>,
 ) -> Receiver {
-    if this.life.connected.get() {
+    if this.life.connected.get() || (address.is_none() && this.life.nameless.get()) {
         return Receiver::Peer;
     }
     let known = match (this.life.way.get(), address) {

@@ -1,0 +1,133 @@
+//! A file that the kernel sends by itself.
+
+use std::cell::Cell;
+use std::io;
+use std::os::fd::RawFd;
+
+use conbrio_driver::sys::file::{seek, send_file};
+use pyo3::exceptions::PyConnectionError;
+use pyo3::prelude::*;
+
+use super::{Deed, SocketWait, begin, wait, wrong_arguments};
+use crate::engine::Engine;
+use crate::ffi::{Args, Instance, Outcome, Raised, Ref, call, object, raise};
+use crate::names;
+use crate::report::os_exception;
+
+/// The most that one call is asked to send, below what the kernel sends at once.
+const MOST: i64 = 1 << 30;
+
+/// How far a file has been sent.
+pub(super) struct SendFile {
+    file: RawFd,
+    offset: i64,
+    /// How much is to be sent; up to the file's end if nothing.
+    count: Option<i64>,
+    /// How large the file was, which only says how much to ask for.
+    size: i64,
+    sent: Cell<i64>,
+    /// The descriptor has been waited for.
+    waited: Cell<bool>,
+}
+
+/// `_try_sendfile(sock, file, offset, count, size)`; both are numbers of descriptors but `sock`.
+pub(super) fn try_sendfile(
+    py: Python<'_>,
+    this: &Instance<Engine>,
+    args: Args<'_>,
+) -> Outcome<Ref> {
+    let [sock, file, offset, count, size] = args.positional() else {
+        return Err(wrong_arguments());
+    };
+    let deed = SendFile {
+        file: file.bind(py).extract()?,
+        offset: offset.bind(py).extract()?,
+        count: count.bind(py).extract()?,
+        size: size.bind(py).extract()?,
+        sent: Cell::new(0),
+        waited: Cell::new(false),
+    };
+    let wait = wait(py, this, sock, Deed::SendFile(deed), true)?;
+    begin(py, this, wait)
+}
+
+/// Sends as much as the socket takes; nothing means that it takes no more now.
+///
+/// # Errors
+/// `SendfileNotAvailableError` if not a byte could be sent, what the system says otherwise.
+pub(super) fn send_more(
+    py: Python<'_>,
+    wait: &Instance<SocketWait>,
+    deed: &SendFile,
+) -> Outcome<Option<Ref>> {
+    // A file that is sent whole needs a second call, which finds its end.
+    for _ in 0..2 {
+        let sent = deed.sent.get();
+        let left = deed.count.map_or(deed.size, |count| count - sent);
+        let asked = left.clamp(0, MOST);
+        if asked == 0 {
+            return Ok(Some(done(py, deed)));
+        }
+        let most = usize::try_from(asked).unwrap_or(usize::MAX);
+        let (socket, file, offset) = (wait.fd, deed.file, deed.offset.saturating_add(sent));
+        // The file may have to be read first, which takes its time.
+        let answer = py.detach(|| send_file(socket, file, offset, most));
+        match answer {
+            Ok(0) => return Ok(Some(done(py, deed))),
+            Ok(count) => {
+                let count = i64::try_from(count).unwrap_or(asked);
+                deed.sent.set(sent + count);
+                if count < asked && sent + count < deed.size - deed.offset {
+                    break;
+                }
+            }
+            Err(error) if blocks(&error) => break,
+            Err(error) => return Err(refused(py, deed, &error)?),
+        }
+    }
+    deed.waited.set(true);
+    Ok(None)
+}
+
+fn blocks(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
+}
+
+fn done(py: Python<'_>, deed: &SendFile) -> Ref {
+    let sent = deed.sent.get();
+    deed.note_position();
+    let Ok(sent) = sent.into_pyobject(py);
+    object(&sent).share()
+}
+
+/// The exception for what the system has refused, CPython's.
+#[cold]
+fn refused(py: Python<'_>, deed: &SendFile, error: &io::Error) -> Outcome<Raised> {
+    if deed.sent.get() == 0 {
+        let Ok(text) = "os.sendfile call failed".into_pyobject(py);
+        let exception = call(py, names::sendfile_not_available(py)?, &[object(&text)])?;
+        return Ok(raise(exception));
+    }
+    deed.note_position();
+    let cause = os_exception(py, error)?;
+    if !deed.waited.get() || error.kind() != io::ErrorKind::NotConnected {
+        return Ok(raise(cause));
+    }
+    let lost = PyConnectionError::new_err(("socket is not connected", error.raw_os_error()));
+    lost.set_cause(py, Some(PyErr::from_value(cause.bind(py).to_owned())));
+    Ok(lost.into())
+}
+
+impl SendFile {
+    /// Leaves the file where the sent bytes end, if there are any.
+    pub(super) fn note_position(&self) {
+        let sent = self.sent.get();
+        if sent > 0 {
+            // What the kernel could send from has positions, unless it was closed meanwhile.
+            let _ = seek(self.file, self.offset.saturating_add(sent));
+        }
+    }
+}
