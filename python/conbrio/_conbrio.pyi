@@ -3,7 +3,7 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
 from contextvars import Context
 from socket import socket
 from types import GenericAlias
@@ -16,6 +16,7 @@ __version__: str
 NATIVE_TASKS: bool
 
 _T = TypeVar("_T")
+_F = TypeVar("_F", bound=asyncio.Future[Any])
 _Ts = TypeVarTuple("_Ts")
 
 class _TaskFactory(Protocol):
@@ -196,6 +197,24 @@ class Condition:
     def __aexit__(self, exc_type: Any, exc: Any, tb: Any, /) -> Op[None]: ...
 
 @disjoint_base
+class Barrier:
+    _cond: asyncio.Condition
+    _parties: int
+    _count: int
+    _state: Any
+    @property
+    def parties(self) -> int: ...
+    @property
+    def n_waiting(self) -> int: ...
+    @property
+    def broken(self) -> bool: ...
+    def wait(self) -> Op[int]: ...
+    def reset(self) -> Op[None]: ...
+    def abort(self) -> Op[None]: ...
+    def __aenter__(self) -> Op[int]: ...
+    def __aexit__(self, *args: Any) -> Op[None]: ...
+
+@disjoint_base
 class Semaphore:
     _loop: asyncio.AbstractEventLoop | None
     _bound_value: int
@@ -335,6 +354,18 @@ def timeout_at(when: float | None) -> asyncio.Timeout: ...
 def gather(
     *coros_or_futures: Any, return_exceptions: bool = False
 ) -> asyncio.Future[list[Any]]: ...
+def wait(
+    fs: Iterable[_F], *, timeout: float | None = None, return_when: str = "ALL_COMPLETED"
+) -> Op[tuple[set[_F], set[_F]]]: ...
+def shield(arg: Any) -> asyncio.Future[Any]: ...
+def as_completed(fs: Iterable[Any], *, timeout: float | None = None) -> Any: ...
+@disjoint_base
+class AsCompleted(Iterator[Op[Any]]):
+    def __new__(cls, given: Any, timeout: float | None, /) -> Self: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Op[Any]: ...
+    def __anext__(self) -> Op[asyncio.Future[Any]]: ...
+
 @final
 class _GatheringFuture(Future[list[_T]]):
     _cancel_requested: bool

@@ -34,14 +34,17 @@ PRIMITIVES: dict[str, Any] = {
     "StreamWriter": _streams.StreamWriter,
     "TaskGroup": _sync.TaskGroup,
     "Timeout": _sync.Timeout,
+    "as_completed": _sync.as_completed,
     "gather": _sync.gather,
     "open_connection": _streams.open_connection,
     "open_unix_connection": _streams.open_unix_connection,
+    "shield": _sync.shield,
     "sleep": _sync.sleep,
     "start_server": _streams.start_server,
     "start_unix_server": _streams.start_unix_server,
     "timeout": _sync.timeout,
     "timeout_at": _sync.timeout_at,
+    "wait": _sync.wait,
     "wait_for": _sync.wait_for,
 }
 

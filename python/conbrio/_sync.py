@@ -9,7 +9,7 @@ import asyncio
 import sys
 from asyncio import locks, queues, taskgroups, timeouts
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from . import _conbrio
 from ._conbrio import NATIVE_TASKS, sleep, timeout, timeout_at
@@ -43,16 +43,26 @@ __all__ = [
 T = TypeVar("T")
 P = TypeVar("P", bound="SupportsRichComparison")
 
-# Nothing is gained by making these natively: they are asyncio's own.
-as_completed = asyncio.as_completed
-shield = asyncio.shield
+# A thread is most of it, and a loop of ours hears from its executor natively.
 to_thread = asyncio.to_thread
-wait = asyncio.wait
 
 if TYPE_CHECKING or not NATIVE_TASKS:
+    as_completed = asyncio.as_completed
     gather = asyncio.gather
+    shield = asyncio.shield
+    wait = asyncio.wait
 else:
-    from ._conbrio import gather
+    from ._conbrio import as_completed, gather, shield, wait
+
+    class _AsCompletedIterator(_conbrio.AsCompleted):
+        """What ``as_completed`` returns: a plain iterator, and from 3.13 on an asynchronous one."""
+
+        if sys.version_info >= (3, 13):
+
+            def __aiter__(self) -> Self:
+                """Return itself."""
+                return self
+
 
 # Ours, and asyncio's class in whose place it stands.
 _stands_for: dict[type, type] = {}
@@ -148,14 +158,11 @@ class BoundedSemaphore(Semaphore, locks.BoundedSemaphore):
         super().__init__(value)
 
 
-class Barrier(locks.Barrier, metaclass=_Standing):
-    """``asyncio.Barrier`` on a native condition: lets so many tasks go on together."""
+class Barrier(_Kept, _conbrio.Barrier, locks.Barrier, metaclass=_Standing):
+    """``asyncio.Barrier``, natively: lets so many tasks go on together."""
 
     __module__ = "conbrio"
-
-    def __init__(self, parties: int) -> None:
-        super().__init__(parties)
-        self._cond = Condition()
+    _kept: tuple[str, ...] = ("_cond", "_parties", "_state", "_count")
 
 
 class Queue(_Kept, _conbrio.Queue, queues.Queue[T], metaclass=_Standing):

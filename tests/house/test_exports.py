@@ -15,6 +15,8 @@ conbrio = pytest.importorskip("conbrio")
 
 # Native names that have no public home, each with the reason.
 INTERNAL = {
+    "AsCompleted": "the native half of what as_completed() returns",
+    "Barrier": "the native half of the public Barrier",
     "Condition": "the native half of the public Condition",
     "DatagramTransport": "made by the loop; asyncio.DatagramTransport is what isinstance knows",
     "Event": "the native half of the public Event",

@@ -139,7 +139,11 @@ strings! {
     run_in_context = "run";
     throw = "throw";
     task_class_name = "Task";
+    arg = "arg";
+    fs = "fs";
+    return_when = "return_when";
     time = "time";
+    timeout = "timeout";
     when = "when";
 }
 
@@ -203,6 +207,14 @@ imports! {
     queue_full = "asyncio.queues", "QueueFull";
     deque = "collections", "deque";
     current_task = "asyncio.tasks", "current_task";
+    usual_shield = "asyncio.tasks", "shield";
+    is_awaitable = "inspect", "isawaitable";
+    is_future = "asyncio.futures", "isfuture";
+    broken_barrier_error = "asyncio.exceptions", "BrokenBarrierError";
+    barrier_states = "asyncio.locks", "_BarrierState";
+    own_completed_class = "conbrio._sync", "_AsCompletedIterator";
+    own_condition_class = "conbrio._sync", "Condition";
+    own_queue_class = "conbrio._sync", "Queue";
     usual_gather = "asyncio.tasks", "gather";
     timeout_states = "asyncio.timeouts", "_State";
     own_timeout_class = "conbrio._sync", "Timeout";

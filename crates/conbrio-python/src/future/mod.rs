@@ -23,7 +23,7 @@ pub(crate) use class::{class, methods};
 pub(crate) use gathering::Gathering;
 pub(crate) use iter::{class as iter_class, thrown};
 pub(crate) use waiters::{
-    add_done_callback, park, remove_done_callback, waiters_shown, wake, wake_all,
+    add_done_callback, park, remove_done_callback, unpark, waiters_shown, wake, wake_all,
 };
 
 /// A result to come, `asyncio.Future`.

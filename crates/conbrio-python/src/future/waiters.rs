@@ -26,6 +26,31 @@ pub(crate) fn park(py: Python<'_>, future: &Instance<Future>, waiter: Ref) -> Ou
     append(py, future, &waiter, &Ref::none())
 }
 
+/// Removes a native waiter, if it waits.
+///
+/// # Errors
+/// What changing a list raises.
+pub(crate) fn unpark(py: Python<'_>, future: &Instance<Future>, waiter: &Object) -> Outcome<()> {
+    if future.0.waiter.holds(waiter) && future.0.waiter_context.is_empty() {
+        drop(future.0.waiter.take());
+        return Ok(());
+    }
+    let Some(list) = future.0.waiters.share() else {
+        return Ok(());
+    };
+    let list = list.bind(py).cast::<PyList>().map_err(PyErr::from)?;
+    let place = list.iter().position(|pair| {
+        matches!(tuple_items(object(&pair)), [one, context] if one.is(waiter) && context.is_none())
+    });
+    if let Some(place) = place {
+        list.del_item(place)?;
+    }
+    if list.is_empty() {
+        future.0.waiters.clear();
+    }
+    Ok(())
+}
+
 /// Adds a callable, to be called with the future in `context` (a copy of the current one if none is given).
 ///
 /// # Errors

@@ -75,6 +75,8 @@ pub(crate) struct Op {
     blocks: Cell<bool>,
     /// For the deed: where in it the op is.
     pub(crate) phase: Cell<u8>,
+    /// For the deed: a small number.
+    pub(crate) count: Cell<u32>,
     /// For the deed: a number.
     pub(crate) number: Cell<u64>,
     /// For the deed: what is waited for.
@@ -154,6 +156,7 @@ pub(crate) fn new(
             stage: Cell::new(Stage::Fresh),
             blocks: Cell::new(false),
             phase: Cell::new(0),
+            count: Cell::new(0),
             number: Cell::new(0),
             owner: held(owner),
             item: held(item),
@@ -203,6 +206,11 @@ impl Instance<Op> {
     #[inline]
     pub(crate) fn is_cancelled(&self) -> bool {
         self.stage.get() == Stage::Cancelled
+    }
+
+    /// The loop it is or was parked on.
+    pub(crate) fn parked_on(&self) -> Option<Ref> {
+        self.event_loop.share()
     }
 
     // ---- what tasks call

@@ -2,10 +2,13 @@
 
 use pyo3::prelude::*;
 
-use super::gather;
+use super::completed::{self, Completed};
 use super::group::TaskGroup;
+use super::shield::{self, Shield};
+use super::{gather, wait};
 use crate::ffi::{Class, ClassState, Instance, Object, Outcome, Own, Ref, Slot, Thunk, Visit};
 use crate::future::Gathering;
+use crate::op::Op;
 use crate::report::{report_raised, text_of};
 use crate::runnable::Runnable;
 use crate::task::{self, Task};
@@ -64,6 +67,15 @@ pub(crate) fn shown(py: Python<'_>, waiter: &Object) -> Outcome<(Ref, Ref)> {
     if let Some(gathering) = Instance::<Gathering>::of_exact(waiter) {
         return gather::shown(py, gathering);
     }
+    if let Some(op) = Instance::<Op>::of_exact(waiter) {
+        return wait::shown(py, op);
+    }
+    if let Some(shield) = Instance::<Shield>::of_exact(waiter) {
+        return shield::shown(py, shield);
+    }
+    if let Some(several) = Instance::<Completed>::of(waiter) {
+        return completed::shown(py, several);
+    }
     if let Some(group) = Instance::<TaskGroup>::of(waiter) {
         return group.shown(py);
     }
@@ -71,7 +83,11 @@ pub(crate) fn shown(py: Python<'_>, waiter: &Object) -> Outcome<(Ref, Ref)> {
 }
 
 fn waits_for_several(waiter: &Object) -> bool {
-    Instance::<Gathering>::of_exact(waiter).is_some() || Instance::<TaskGroup>::of(waiter).is_some()
+    Instance::<Gathering>::of_exact(waiter).is_some()
+        || Instance::<Op>::of_exact(waiter).is_some()
+        || Instance::<Shield>::of_exact(waiter).is_some()
+        || Instance::<TaskGroup>::of(waiter).is_some()
+        || Instance::<Completed>::of(waiter).is_some()
 }
 
 fn run(py: Python<'_>, ended: Own<Ended>) -> Outcome<()> {
@@ -79,21 +95,42 @@ fn run(py: Python<'_>, ended: Own<Ended>) -> Outcome<()> {
         return Ok(());
     };
     drop(ended);
-    let (heard, event_loop) = if let Some(gathering) = Instance::<Gathering>::of_exact(&waiter) {
-        let event_loop = gathering.future.0.event_loop.share();
-        (gather::hear(py, gathering, &child), event_loop)
-    } else if let Some(group) = Instance::<TaskGroup>::of(&waiter) {
-        (group.hear(py, &child), group.event_loop.share())
-    } else {
+    let Err(raised) = tell(py, &waiter, &child) else {
         return Ok(());
     };
-    match heard {
-        Ok(()) => Ok(()),
-        Err(raised) => {
-            let message = || format!("Exception in callback of {}", text_of(py, &waiter));
-            let event_loop = event_loop.unwrap_or_else(Ref::none);
-            report_raised(py, &event_loop, raised, message, &[])
-        }
+    let message = || format!("Exception in callback of {}", text_of(py, &waiter));
+    let event_loop = loop_of(&waiter).unwrap_or_else(Ref::none);
+    report_raised(py, &event_loop, raised, message, &[])
+}
+
+fn tell(py: Python<'_>, waiter: &Object, child: &Object) -> Outcome<()> {
+    if let Some(gathering) = Instance::<Gathering>::of_exact(waiter) {
+        gather::hear(py, gathering, child)
+    } else if let Some(op) = Instance::<Op>::of_exact(waiter) {
+        wait::hear(py, op, child)
+    } else if let Some(shield) = Instance::<Shield>::of_exact(waiter) {
+        shield.hear(py, child)
+    } else if let Some(group) = Instance::<TaskGroup>::of(waiter) {
+        group.hear(py, child)
+    } else if let Some(several) = Instance::<Completed>::of(waiter) {
+        several.hear(py, child)
+    } else {
+        Ok(())
+    }
+}
+
+/// The loop that hears what goes wrong.
+fn loop_of(waiter: &Object) -> Option<Ref> {
+    if let Some(gathering) = Instance::<Gathering>::of_exact(waiter) {
+        gathering.future.0.event_loop.share()
+    } else if let Some(op) = Instance::<Op>::of_exact(waiter) {
+        op.parked_on()
+    } else if let Some(shield) = Instance::<Shield>::of_exact(waiter) {
+        shield.event_loop()
+    } else if let Some(group) = Instance::<TaskGroup>::of(waiter) {
+        group.event_loop.share()
+    } else {
+        Instance::<Completed>::of(waiter)?.event_loop()
     }
 }
 

@@ -3,18 +3,23 @@
 //! The native classes come before asyncio's own in the classes that people see, so what is cold (reprs, subclasses that
 //! replace inner methods) is CPython's code over the native state.
 
+mod barrier;
+mod completed;
 mod condition;
 mod ended;
 mod event;
 mod gather;
 mod group;
 mod line;
+mod listen;
 mod lock;
 mod queue;
 mod semaphore;
 mod shape;
+mod shield;
 mod sleep;
 mod timeout;
+mod wait;
 
 use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
@@ -24,6 +29,7 @@ use crate::ffi::{Class, Object, Outcome, Raised, Ref, is_empty, object, tuple_it
 
 pub(crate) use ended::{shown, waken};
 
+use barrier::Barrier;
 use condition::Condition;
 use event::Event;
 use group::TaskGroup;
@@ -44,6 +50,7 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Condition", condition::class(py)?)?;
     module.add("Semaphore", semaphore::class(py)?)?;
     module.add("Queue", queue::class(py)?)?;
+    module.add("Barrier", barrier::class(py)?)?;
     timeout::add_to(module)?;
     Ok(())
 }
@@ -60,6 +67,11 @@ pub(crate) fn add_with_tasks(
     module.add("_GatheringFuture", gather::class(py, future)?)?;
     module.add("gather", gather::function(py)?)?;
     module.add("TaskGroup", group::class(py)?)?;
+    module.add("wait", wait::function(py)?)?;
+    module.add("shield", shield::function(py)?)?;
+    module.add("as_completed", completed::function(py)?)?;
+    module.add("AsCompleted", completed::class(py)?)?;
+    shield::class(py)?;
     ended::class(py)?;
     Ok(())
 }
@@ -73,6 +85,7 @@ pub(crate) fn adopt(class: &Bound<'_, PyAny>) {
     expect::<Event>(class);
     expect::<Condition>(class);
     expect::<Semaphore>(class);
+    expect::<Barrier>(class);
     expect::<Queue>(class);
     expect::<Timeout>(class);
     expect::<TaskGroup>(class);

@@ -81,8 +81,16 @@ fn begin(py: Python<'_>, op: &Instance<Op>) -> Outcome<Doing> {
     Ok(Doing::Parked)
 }
 
-/// Sets the timer.
-fn arm(py: Python<'_>, op: &Instance<Op>, event_loop: &Object, delay: &Object) -> Outcome<()> {
+/// Sets a timer that wakes `op`; its owner and its number are the timer from then on.
+///
+/// # Errors
+/// What the loop raises.
+pub(super) fn arm(
+    py: Python<'_>,
+    op: &Instance<Op>,
+    event_loop: &Object,
+    delay: &Object,
+) -> Outcome<()> {
     if let Some(engine) = engine::plain(event_loop) {
         engine.check_closed()?;
         let when = engine.now(py)? + as_float(py, delay)?;
@@ -107,8 +115,11 @@ fn arm(py: Python<'_>, op: &Instance<Op>, event_loop: &Object, delay: &Object) -
 }
 
 /// Takes the timer back, if it has not come.
+///
+/// # Errors
+/// What a foreign handle's `cancel()` raises.
 #[inline]
-fn disarm(py: Python<'_>, op: &Instance<Op>) -> Outcome<()> {
+pub(super) fn disarm(py: Python<'_>, op: &Instance<Op>) -> Outcome<()> {
     let key = op.number.replace(0);
     let Some(owner) = op.owner.take() else {
         return Ok(());

@@ -85,15 +85,7 @@ static GET: Deed = Deed {
     name: "Queue.get",
     begin: get,
     resume: get,
-    abandon: |py, op, exception, was_woken| {
-        if let Some(queue) = Instance::<Queue>::of(&op.owner.share_or_none()) {
-            queue.getters.remove(py, op.object())?;
-            if was_woken && queue.items.len(py)? > 0 {
-                wake_next(py, &queue.getters)?;
-            }
-        }
-        Err(raise_in_context(&exception))
-    },
+    abandon: abandon_get,
 };
 
 static JOIN: Deed = Deed {
@@ -130,7 +122,11 @@ fn put(py: Python<'_>, op: &Instance<Op>) -> Outcome<Doing> {
     Ok(Doing::Done(Ref::none()))
 }
 
-fn get(py: Python<'_>, op: &Instance<Op>) -> Outcome<Doing> {
+/// Gives an item, or waits for one; the op's owner is the queue.
+///
+/// # Errors
+/// `QueueShutDown`; `RuntimeError` on another loop.
+pub(super) fn get(py: Python<'_>, op: &Instance<Op>) -> Outcome<Doing> {
     let held = op.owner.share_or_none();
     let Some(queue) = Instance::<Queue>::of(&held) else {
         return Ok(Doing::Done(Ref::none()));
@@ -145,6 +141,25 @@ fn get(py: Python<'_>, op: &Instance<Op>) -> Outcome<Doing> {
     queue.getters.push(py, op.object())?;
     op.park(event_loop);
     Ok(Doing::Parked)
+}
+
+/// Waits for an item no longer; who comes next is woken in the place of one who had been.
+///
+/// # Errors
+/// Always: `exception`.
+pub(super) fn abandon_get(
+    py: Python<'_>,
+    op: &Instance<Op>,
+    exception: Ref,
+    was_woken: bool,
+) -> Outcome<Doing> {
+    if let Some(queue) = Instance::<Queue>::of(&op.owner.share_or_none()) {
+        queue.getters.remove(py, op.object())?;
+        if was_woken && queue.items.len(py)? > 0 {
+            wake_next(py, &queue.getters)?;
+        }
+    }
+    Err(raise_in_context(&exception))
 }
 
 /// Raises an exception without arguments.
@@ -177,8 +192,12 @@ impl Instance<Queue> {
         Ok(i64::try_from(self.items.len(py)?).unwrap_or(i64::MAX) >= most)
     }
 
+    /// Puts an item.
+    ///
+    /// # Errors
+    /// `QueueFull`, `QueueShutDown`.
     #[inline]
-    fn put_nowait(&self, py: Python<'_>, item: &Object) -> Outcome<()> {
+    pub(super) fn put_nowait(&self, py: Python<'_>, item: &Object) -> Outcome<()> {
         if self.is_shut_down.get() {
             return Err(refusal(py, names::queue_shut_down(py)?));
         }
