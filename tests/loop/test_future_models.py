@@ -174,7 +174,9 @@ async def as_completed(model, argument):
     for one in model.kit.as_completed(given, timeout=(None, 0, None, None)[argument // 2 % 4]):
         try:
             came = await one
-        except (ValueError, KeyError, TimeoutError) as error:
+        except (ValueError, KeyError, TimeoutError, asyncio.CancelledError) as error:
+            if asyncio.current_task().cancelling():
+                raise
             came = type(error).__name__
         seen.append((model.turn, str(came)))
     # Those that end in one turn come in the order of their addresses.
