@@ -172,8 +172,6 @@ strings! {
 imports! {
     allocate_lock = "_thread", "allocate_lock";
     threadsafe_handle_class = "asyncio.events", "_ThreadSafeHandle";
-    add_to_awaited_by = "_asyncio", "future_add_to_awaited_by";
-    discard_from_awaited_by = "_asyncio", "future_discard_from_awaited_by";
 }
 
 #[cfg(not(Py_3_14))]
@@ -207,6 +205,8 @@ imports! {
     queue_full = "asyncio.queues", "QueueFull";
     deque = "collections", "deque";
     current_task = "asyncio.tasks", "current_task";
+    add_to_awaited_by = "_asyncio", "future_add_to_awaited_by";
+    discard_from_awaited_by = "_asyncio", "future_discard_from_awaited_by";
     usual_shield = "asyncio.tasks", "shield";
     is_awaitable = "inspect", "isawaitable";
     is_future = "asyncio.futures", "isfuture";

@@ -61,13 +61,11 @@ pub(super) fn awaiting_task(py: Python<'_>) -> Outcome<Option<Ref>> {
 pub(super) fn set_awaited(py: Python<'_>, child: &Object, task: Option<&Object>) -> Outcome<()> {
     match (task, as_exact_future(child)) {
         (Some(task), Some(future)) => future.0.set_awaited_by(task),
-        #[cfg(Py_3_14)]
         (Some(task), None) => {
             call(py, names::add_to_awaited_by(py)?, &[child, task])?;
         }
-        _ => {}
+        (None, _) => {}
     }
-    let _ = py;
     Ok(())
 }
 
@@ -78,13 +76,11 @@ pub(super) fn set_awaited(py: Python<'_>, child: &Object, task: Option<&Object>)
 pub(super) fn unset_awaited(py: Python<'_>, child: &Object, task: Option<&Object>) -> Outcome<()> {
     match (task, as_exact_future(child)) {
         (Some(task), Some(future)) => future.0.unset_awaited_by(task),
-        #[cfg(Py_3_14)]
         (Some(task), None) => {
             call(py, names::discard_from_awaited_by(py)?, &[child, task])?;
         }
-        _ => {}
+        (None, _) => {}
     }
-    let _ = py;
     Ok(())
 }
 
