@@ -162,9 +162,6 @@ class Ready:
 
 @disjoint_base
 class Lock:
-    _loop: asyncio.AbstractEventLoop | None
-    _locked: bool
-    _waiters: Any
     def locked(self) -> bool: ...
     def acquire(self) -> Op[Literal[True]]: ...
     def release(self) -> None: ...
@@ -173,9 +170,6 @@ class Lock:
 
 @disjoint_base
 class Event:
-    _loop: asyncio.AbstractEventLoop | None
-    _value: bool
-    _waiters: Any
     def is_set(self) -> bool: ...
     def set(self) -> None: ...
     def clear(self) -> None: ...
@@ -183,9 +177,6 @@ class Event:
 
 @disjoint_base
 class Condition:
-    _loop: asyncio.AbstractEventLoop | None
-    _lock: Any
-    _waiters: Any
     def locked(self) -> bool: ...
     def acquire(self) -> Op[Literal[True]]: ...
     def release(self) -> None: ...
@@ -198,10 +189,6 @@ class Condition:
 
 @disjoint_base
 class Barrier:
-    _cond: asyncio.Condition
-    _parties: int
-    _count: int
-    _state: Any
     @property
     def parties(self) -> int: ...
     @property
@@ -211,7 +198,7 @@ class Barrier:
     def wait(self) -> Op[int]: ...
     def reset(self) -> Op[None]: ...
     def abort(self) -> Op[None]: ...
-    def __aenter__(self) -> Op[int]: ...
+    def __aenter__(self) -> Op[Self]: ...
     def __aexit__(self, *args: Any) -> Op[None]: ...
 
 @disjoint_base
@@ -228,14 +215,6 @@ class Semaphore:
 
 @disjoint_base
 class Queue:
-    _loop: asyncio.AbstractEventLoop | None
-    _finished: Any
-    _getters: Any
-    _is_shutdown: bool
-    _maxsize: int
-    _putters: Any
-    _queue: Any
-    _unfinished_tasks: int
     @property
     def maxsize(self) -> int: ...
     def qsize(self) -> int: ...
@@ -314,11 +293,6 @@ def _know_stock_streams(reader: type, writer: type, protocol: type) -> None: ...
 def _set_stream_classes(reader: type, writer: type, protocol: type) -> None: ...
 @disjoint_base
 class Timeout:
-    _when: float | None
-    _task: asyncio.Task[Any] | None
-    _timeout_handler: asyncio.Handle | None
-    _cancelling: int
-    _state: Any
     def __init__(self, when: float | None) -> None: ...
     def when(self) -> float | None: ...
     def expired(self) -> bool: ...
@@ -328,13 +302,6 @@ class Timeout:
 
 @disjoint_base
 class TaskGroup:
-    _loop: asyncio.AbstractEventLoop | None
-    _parent_task: asyncio.Task[Any] | None
-    _tasks: set[asyncio.Task[Any]]
-    _on_completed_fut: asyncio.Future[Any] | None
-    _entered: bool
-    _exiting: bool
-    _aborting: bool
     if sys.version_info >= (3, 14):
         def create_task(
             self, coro: Coroutine[Any, Any, _T], **kwargs: Any

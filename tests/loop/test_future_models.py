@@ -129,7 +129,7 @@ class Model:
         """Runs the whole program, then ends what has not ended."""
         for what, argument in zip(program[::2], program[1::2], strict=False):
             await self.step(what, argument)
-            self.note([len(one._callbacks or ()) for one in self.futures[-8:]])
+            self.note([bool(one._callbacks) for one in self.futures[-8:]])
         for _ in range(200):
             alive = [one for one in (*self.operations, *self.futures) if not one.done()]
             if not alive:
