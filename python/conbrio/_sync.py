@@ -158,7 +158,8 @@ class BoundedSemaphore(Semaphore, locks.BoundedSemaphore):
         super().__init__(value)
 
 
-class Barrier(_Kept, _conbrio.Barrier, locks.Barrier, metaclass=_Standing):
+# What `async with` gives is the place, an int; typeshed says the barrier.
+class Barrier(_Kept, _conbrio.Barrier, locks.Barrier, metaclass=_Standing):  # type: ignore[misc]
     """``asyncio.Barrier``, natively: lets so many tasks go on together."""
 
     __module__ = "conbrio"
