@@ -1,7 +1,6 @@
 """sock_sendfile and loop.sendfile: what arrives, how much, and where the file stands afterwards."""
 
 import asyncio
-import errno
 import os
 import socket
 
@@ -150,10 +149,7 @@ def test_what_the_kernel_cannot_send(run):
                 # Nothing says how much a pipe has: a count is needed, or it seems to be empty.
                 await loop.sock_sendfile(near, file, 0, 7, fallback=False)
             assert await loop.sock_sendfile(near, file) == 0
-            with pytest.raises(OSError, match="seek") as caught:
-                await loop.sock_sendfile(near, file, 0, 7)
-            assert caught.value.errno == errno.ESPIPE
-        assert await loop.sock_recv(far, 100) == b"by hand"
+            assert file.read() == b"by hand"
         near.close()
         far.close()
 
