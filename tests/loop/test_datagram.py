@@ -7,6 +7,7 @@ import os
 import pathlib
 import socket
 import sys
+import time
 import weakref
 
 import pytest
@@ -215,13 +216,17 @@ def test_what_a_datagram_schedules_runs_before_the_next_one(same):
     assert trace.index(b"after 1") == trace.index(b"1") + 1
 
 
-def test_a_waiter_sees_every_datagram(run):
+@pytest.mark.parametrize("slow", [False, True])
+def test_a_waiter_sees_every_datagram(run, slow):
     async def main():
         loop = asyncio.get_running_loop()
         waiting = loop.create_future()
 
         def heard(protocol, data, addr):
             waiting.set_result(data)  # an InvalidStateError if two come at once
+            if slow:
+                # The loop asks the system in every turn then, and hears the descriptor in each.
+                time.sleep(0.0005)
 
         transport, _ = await endpoint(heard)
         with peer() as far:

@@ -110,6 +110,8 @@ struct Life {
     flush_due: Cell<bool>,
     /// What has arrived is going to be given to the protocol in the next turn.
     rest_due: Cell<bool>,
+    /// The turn in which the protocol was given what was left, last.
+    rest_turn: Cell<u64>,
     /// The kernel has no call for many datagrams.
     one_by_one: Cell<bool>,
     /// The turn in which a datagram was sent last.

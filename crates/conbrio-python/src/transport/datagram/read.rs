@@ -28,6 +28,8 @@ pub(super) fn heard(py: Python<'_>, this: Own<DatagramTransport>) -> Outcome<()>
         return Ok(());
     }
     in_context(py, &this, |engine| match this.life.way.get() {
+        // What was left has had this turn; the descriptor is heard again in the next.
+        _ if this.life.rest_turn.get() == engine.turn(py) => Ok(()),
         Way::Internet(_) => receive(py, &this, engine),
         Way::Unix => receive_one(py, &this, engine),
         Way::Asked => ask(py, &this),
@@ -40,7 +42,10 @@ fn rest_heard(py: Python<'_>, this: Own<DatagramTransport>) -> Outcome<()> {
     if this.life.lost.get() != 0 {
         return Ok(());
     }
-    in_context(py, &this, |engine| deliver(py, &this, engine))
+    in_context(py, &this, |engine| {
+        this.life.rest_turn.set(engine.turn(py));
+        deliver(py, &this, engine)
+    })
 }
 
 /// Runs `user` in the protocol's context, and reports what it raises there.
