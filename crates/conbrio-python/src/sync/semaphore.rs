@@ -22,12 +22,15 @@ pub(super) struct Semaphore {
     bound: Slot,
     /// How many permits are left.
     value: Cell<i64>,
-    /// The value as it was given, if that is no whole number.
-    odd: Slot,
-    /// How many there are in all, of a bounded one.
-    most: Cell<Option<i64>>,
+    /// How many there are in all; `UNBOUNDED` unless it is a bounded one.
+    most: Cell<i64>,
+    /// Whether the value is no whole number, and kept in the instance's dictionary.
+    is_odd: Cell<bool>,
     shape: Shape,
 }
+
+/// No limit: one that no number of permits reaches.
+const UNBOUNDED: i64 = i64::MAX;
 
 static STATE: ClassState = ClassState::new();
 
@@ -41,13 +44,11 @@ impl Class for Semaphore {
     fn traverse(&self, visit: &mut Visit<'_>) {
         self.line.traverse(visit);
         visit.slot(&self.bound);
-        visit.slot(&self.odd);
     }
 
     fn clear(&self) {
         self.line.clear();
         self.bound.clear();
-        self.odd.clear();
     }
 }
 
@@ -152,7 +153,7 @@ impl Instance<Semaphore> {
 
     #[inline]
     fn release(&self, py: Python<'_>) -> Outcome<()> {
-        if self.most.get().is_some_and(|most| self.value.get() >= most) {
+        if self.value.get() >= self.most.get() {
             let text = "BoundedSemaphore released too many times";
             return Err(PyValueError::new_err(text).into());
         }
@@ -208,8 +209,8 @@ pub(super) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
                 line: Line::new(),
                 bound: Slot::empty(),
                 value: Cell::new(1),
-                odd: Slot::empty(),
-                most: Cell::new(None),
+                most: Cell::new(UNBOUNDED),
+                is_odd: Cell::new(false),
                 shape: Shape::plain(),
             })
         })
@@ -278,6 +279,26 @@ fn number(py: Python<'_>, value: i64) -> Ref {
     object(&value).share()
 }
 
+/// What an instance keeps beside its native state.
+fn kept_attributes(py: Python<'_>, this: &Instance<Semaphore>) -> Outcome<Ref> {
+    Ok(this.object().bind(py).getattr("__dict__")?.into())
+}
+
+/// Takes `_value` as it is given: whole, or anything else that counts.
+fn put_value(py: Python<'_>, this: &Instance<Semaphore>, value: Option<&Object>) -> Outcome<()> {
+    let value = value.ok_or_else(attribute_without_value)?;
+    let whole = value.bind(py).extract::<i64>().ok();
+    if let Some(number) = whole {
+        this.value.set(number);
+    } else {
+        kept_attributes(py, this)?
+            .bind(py)
+            .set_item("_value", value.bind(py))?;
+    }
+    this.is_odd.set(whole.is_none());
+    Ok(())
+}
+
 fn privates(builder: Builder<Semaphore>) -> Builder<Semaphore> {
     builder
         .property(
@@ -293,31 +314,27 @@ fn privates(builder: Builder<Semaphore>) -> Builder<Semaphore> {
             c"_value",
             c"How many permits are left.",
             |py, this| {
-                Ok(this
-                    .odd
-                    .share()
-                    .unwrap_or_else(|| number(py, this.value.get())))
-            },
-            |py, this, value| {
-                let value = value.ok_or_else(attribute_without_value)?;
-                this.odd.clear();
-                match value.bind(py).extract::<i64>() {
-                    Ok(number) => this.value.set(number),
-                    Err(_) => this.odd.set(value.share()),
+                if this.is_odd.get() {
+                    return Ok(kept_attributes(py, this)?
+                        .bind(py)
+                        .get_item("_value")?
+                        .into());
                 }
-                Ok(())
+                Ok(number(py, this.value.get()))
             },
+            put_value,
         )
         .property(
             c"_bound_value",
             c"How many permits there are in all.",
             |py, this| match this.most.get() {
-                Some(most) => Ok(number(py, most)),
-                None => Ok(Ref::none()),
+                UNBOUNDED => Ok(Ref::none()),
+                most => Ok(number(py, most)),
             },
             |py, this, value| {
                 let value = value.ok_or_else(attribute_without_value)?;
-                this.most.set(value.bind(py).extract::<i64>().ok());
+                this.most
+                    .set(value.bind(py).extract::<i64>().unwrap_or(UNBOUNDED));
                 Ok(())
             },
         )
