@@ -5,6 +5,7 @@ asked on the standard loop is asked on ours as well.
 """
 
 import asyncio
+import inspect
 import os
 import signal
 import socket
@@ -262,7 +263,7 @@ def is_asked(base, name, function):
     """Whether `function` makes a loop of class `base` ask its method `name`."""
     asked = []
     own = getattr(base, name)
-    if asyncio.iscoroutinefunction(own):
+    if inspect.iscoroutinefunction(own):
 
         async def override(self, *args, **options):
             asked.append(args)
