@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use crate::ffi::{
-    Builder, Class, ClassState, Instance, Outcome, Own, Ref, Slot, Step, Visit, object,
+    Builder, Class, ClassState, Instance, Object, Outcome, Own, Ref, Slot, Step, Visit, object,
     raise_in_context, stopped_with,
 };
 use crate::future::thrown;
@@ -73,10 +73,14 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         .create(py, None)
 }
 
+/// What has to be done with the value when it is awaited.
+type Before = fn(Python<'_>, &Object) -> Outcome<()>;
+
 /// Awaited, it returns what it was given, once.
 pub(crate) struct Given {
     /// Empty when it has been returned.
     value: Slot,
+    before: Before,
 }
 
 static GIVEN: ClassState = ClassState::new();
@@ -99,21 +103,23 @@ impl Class for Given {
 }
 
 impl Instance<Given> {
-    fn give(&self) -> Outcome<Ref> {
-        self.value
-            .take()
-            .ok_or_else(|| PyRuntimeError::new_err("cannot reuse already awaited coroutine").into())
+    fn give(&self, py: Python<'_>) -> Outcome<Ref> {
+        let Some(value) = self.value.take() else {
+            return Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine").into());
+        };
+        (self.before)(py, &value)?;
+        Ok(value)
     }
 }
 
-/// A wait that is over, and returns `value`.
+/// A wait that ends at once: `before` is done with `value`, and that returned.
 ///
 /// # Errors
 /// `MemoryError`.
 #[inline]
-pub(crate) fn given(py: Python<'_>, value: Ref) -> Outcome<Ref> {
+pub(crate) fn given(py: Python<'_>, value: Ref, before: Before) -> Outcome<Ref> {
     let value = Slot::holding(value);
-    Ok(Own::new(py, Given { value })?.erase())
+    Ok(Own::new(py, Given { value, before })?.erase())
 }
 
 /// The class `Given`.
@@ -124,12 +130,12 @@ pub(crate) fn given_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     Builder::<Given>::new(c"A wait that is over before it begins, and returns a value.")
         .made_natively()
         .immutable()
-        .advanced(|_, this| Ok(Step::Return(this.give()?)))
+        .advanced(|py, this| Ok(Step::Return(this.give(py)?)))
         .awaits_itself()
         .one(
             c"send",
             c"send($self, value, /)\n--\n\nEnds at once.",
-            |py, this: &Instance<Given>, _| Err(stopped_with(py, &*this.give()?)),
+            |py, this: &Instance<Given>, _| Err(stopped_with(py, &*this.give(py)?)),
         )
         .method(
             c"throw",

@@ -336,6 +336,11 @@ fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     attributes::privates(attributes::kept(methods(builder))).create(py, None)
 }
 
+/// The block of the `async with` begins.
+fn enter(py: Python<'_>, timeout: &Object) -> Outcome<()> {
+    Instance::<Timeout>::of(timeout).map_or(Ok(()), |timeout| timeout.enter(py))
+}
+
 fn methods(builder: Builder<Timeout>) -> Builder<Timeout> {
     builder
         .plain(
@@ -374,8 +379,7 @@ fn methods(builder: Builder<Timeout>) -> Builder<Timeout> {
                 if this.shape.is_foreign() {
                     return delegate(py, this, "__aenter__", &[]);
                 }
-                this.enter(py)?;
-                given(py, this.object().share())
+                given(py, this.object().share(), enter)
             },
         )
         .method(
