@@ -8,7 +8,7 @@ it goes on where the kernel cannot send a file by itself.
 import io
 import os
 import socket
-from asyncio import exceptions
+from asyncio import exceptions, unix_events
 from typing import TYPE_CHECKING, Any
 
 from ._conbrio import SocketWait
@@ -25,6 +25,13 @@ async def _done(answer: Any) -> Any:
         return await answer.future
     finally:
         answer.release()
+
+
+# Newer versions leave a file where the bytes end also when there were none.
+_ALWAYS_PLACED = (
+    "total_sent"
+    not in unix_events.SelectorEventLoop._sock_sendfile_update_filepos.__code__.co_varnames  # type: ignore[attr-defined] # noqa: SLF001
+)
 
 
 class SocketVerbs:
@@ -131,7 +138,10 @@ class SocketVerbs:
         if not (count or size):
             return 0
         answer = self._try_sendfile(sock, fileno, offset, count or None, size)
-        return await _done(answer) if type(answer) is SocketWait else answer
+        sent: int = await _done(answer) if type(answer) is SocketWait else answer
+        if not sent and _ALWAYS_PLACED:
+            os.lseek(fileno, offset, os.SEEK_SET)
+        return sent
 
     async def sock_sendto(self, sock: socket.socket, data: "Buffer", address: Any) -> int:
         """Send a datagram to ``address``; return how many bytes went.

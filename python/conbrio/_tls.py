@@ -95,7 +95,11 @@ class TlsProtocol(TlsFlow, sslproto.SSLProtocol):
 
     def _on_handshake_complete(self, handshake_exc: BaseException | None) -> None:
         if self._app_state is sslproto.AppProtocolState.STATE_INIT:
-            super()._on_handshake_complete(handshake_exc)
+            try:
+                super()._on_handshake_complete(handshake_exc)
+            finally:
+                # Its traceback leads back to here.
+                del handshake_exc
             return
         # Order: `start_tls()` answers before the first byte comes, or the protocol would not know
         # yet which transport to answer it on.
@@ -104,6 +108,7 @@ class TlsProtocol(TlsFlow, sslproto.SSLProtocol):
             super()._on_handshake_complete(handshake_exc)
         finally:
             self._app_reading_paused = paused
+            del handshake_exc
         self._loop.call_soon(self._do_read)  # type: ignore[attr-defined]
 
     def _do_shutdown(self) -> None:

@@ -1,6 +1,7 @@
 """sock_sendfile and loop.sendfile: what arrives, how much, and where the file stands afterwards."""
 
 import asyncio
+import inspect
 import os
 import socket
 
@@ -62,7 +63,10 @@ def test_a_socket_that_blocks(run, path, offset, count, expected, monkeypatch):
         reading = asyncio.create_task(peers.read_all(loop, far))
         with path.open("rb") as file:
             assert await loop.sock_sendfile(near, file, offset, count) == len(wanted)
-            assert file.tell() == (expected.stop if wanted else 0)
+            # Where nothing was sent, newer versions of asyncio's loop place the file as well.
+            place = asyncio.SelectorEventLoop._sock_sendfile_update_filepos
+            untouched = 0 if "total_sent" in inspect.signature(place).parameters else offset
+            assert file.tell() == (expected.stop if wanted else untouched)
         near.close()
         assert await reading == wanted
         far.close()
