@@ -1,9 +1,11 @@
 //! `Semaphore` and `BoundedSemaphore`: so many permits, given in the order in which they were asked for.
 
 use std::cell::Cell;
+use std::mem::offset_of;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 use super::line::Line;
 use super::shape::{Shape, bound_loop, delegate, initialise_next};
@@ -24,9 +26,10 @@ pub(super) struct Semaphore {
     value: Cell<i64>,
     /// How many there are in all; `UNBOUNDED` unless it is a bounded one.
     most: Cell<i64>,
-    /// Whether the value is no whole number, and kept in the instance's dictionary.
-    is_odd: Cell<bool>,
     shape: Shape,
+    /// Attributes of its own, if it has any.
+    dict: Slot,
+    weak_references: Cell<usize>,
 }
 
 /// No limit: one that no number of permits reaches.
@@ -44,11 +47,13 @@ impl Class for Semaphore {
     fn traverse(&self, visit: &mut Visit<'_>) {
         self.line.traverse(visit);
         visit.slot(&self.bound);
+        visit.slot(&self.dict);
     }
 
     fn clear(&self) {
         self.line.clear();
         self.bound.clear();
+        self.dict.clear();
     }
 }
 
@@ -204,14 +209,19 @@ fn init(
 pub(super) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let builder = Builder::<Semaphore>::new(c"The native half of Semaphore.")
         .subclassable()
+        .with_attributes(
+            offset_of!(Semaphore, dict),
+            offset_of!(Semaphore, weak_references),
+        )
         .new_with(|_, _, _| {
             Ok(Semaphore {
                 line: Line::new(),
                 bound: Slot::empty(),
                 value: Cell::new(1),
                 most: Cell::new(UNBOUNDED),
-                is_odd: Cell::new(false),
                 shape: Shape::plain(),
+                dict: Slot::empty(),
+                weak_references: Cell::new(0),
             })
         })
         .init(init)
@@ -279,24 +289,47 @@ fn number(py: Python<'_>, value: i64) -> Ref {
     object(&value).share()
 }
 
-/// What an instance keeps beside its native state.
-fn kept_attributes(py: Python<'_>, this: &Instance<Semaphore>) -> Outcome<Ref> {
-    Ok(this.object().bind(py).getattr("__dict__")?.into())
+/// What the instance keeps beside its native state.
+fn kept_attributes<'py>(
+    py: Python<'py>,
+    this: &Instance<Semaphore>,
+) -> Outcome<Bound<'py, PyDict>> {
+    let kept = this.object().bind(py).getattr("__dict__")?;
+    Ok(kept.cast_into::<PyDict>().map_err(PyErr::from)?)
 }
 
-/// Takes `_value` as it is given: whole, or anything else that counts.
-fn put_value(py: Python<'_>, this: &Instance<Semaphore>, value: Option<&Object>) -> Outcome<()> {
-    let value = value.ok_or_else(attribute_without_value)?;
-    let whole = value.bind(py).extract::<i64>().ok();
-    if let Some(number) = whole {
-        this.value.set(number);
-    } else {
-        kept_attributes(py, this)?
-            .bind(py)
-            .set_item("_value", value.bind(py))?;
+/// Takes a count as it is given. What is no whole number stands in the dictionary, and asyncio's methods count with it.
+fn take_count(
+    py: Python<'_>,
+    this: &Instance<Semaphore>,
+    name: &str,
+    value: Option<&Object>,
+) -> Outcome<Option<i64>> {
+    let value = value.ok_or_else(attribute_without_value)?.bind(py);
+    let whole = value.extract::<i64>().ok();
+    if whole.is_none() {
+        this.shape.set_foreign();
+        kept_attributes(py, this)?.set_item(name, value)?;
+    } else if this.shape.is_foreign() {
+        kept_attributes(py, this)?.set_item(name, py.None())?;
     }
-    this.is_odd.set(whole.is_none());
-    Ok(())
+    Ok(whole)
+}
+
+/// Shows a count as it was given.
+fn show_count(
+    py: Python<'_>,
+    this: &Instance<Semaphore>,
+    name: &str,
+    whole: Option<i64>,
+) -> Outcome<Ref> {
+    if this.shape.is_foreign()
+        && let Some(odd) = kept_attributes(py, this)?.get_item(name)?
+        && !odd.is_none()
+    {
+        return Ok(odd.into());
+    }
+    Ok(whole.map_or_else(Ref::none, |whole| number(py, whole)))
 }
 
 fn privates(builder: Builder<Semaphore>) -> Builder<Semaphore> {
@@ -313,28 +346,29 @@ fn privates(builder: Builder<Semaphore>) -> Builder<Semaphore> {
         .property(
             c"_value",
             c"How many permits are left.",
-            |py, this| {
-                if this.is_odd.get() {
-                    return Ok(kept_attributes(py, this)?
-                        .bind(py)
-                        .get_item("_value")?
-                        .into());
+            |py, this| show_count(py, this, "_value", Some(this.value.get())),
+            |py, this, value| {
+                if let Some(whole) = take_count(py, this, "_value", value)? {
+                    this.value.set(whole);
                 }
-                Ok(number(py, this.value.get()))
+                Ok(())
             },
-            put_value,
         )
         .property(
             c"_bound_value",
             c"How many permits there are in all.",
-            |py, this| match this.most.get() {
-                UNBOUNDED => Ok(Ref::none()),
-                most => Ok(number(py, most)),
+            |py, this| {
+                let most = this.most.get();
+                show_count(
+                    py,
+                    this,
+                    "_bound_value",
+                    (most != UNBOUNDED).then_some(most),
+                )
             },
             |py, this, value| {
-                let value = value.ok_or_else(attribute_without_value)?;
-                this.most
-                    .set(value.bind(py).extract::<i64>().unwrap_or(UNBOUNDED));
+                let most = take_count(py, this, "_bound_value", value)?;
+                this.most.set(most.unwrap_or(UNBOUNDED));
                 Ok(())
             },
         )
