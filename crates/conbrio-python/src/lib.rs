@@ -74,6 +74,7 @@ fn install_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     )?;
     // Where it is refused, waits end with CPython's own exception.
     let _ = ffi::make_stop_class(py);
+    ffi::make_coroutine_function_class(py)?;
     module.add("Handle", handle::class(py)?)?;
     module.add("TimerHandle", handle::timer_class(py)?)?;
     #[cfg(Py_3_14)]

@@ -6,6 +6,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use super::args::Args;
+use super::coroutine_function::{self, Convention};
 use super::instance::{Class, Instance};
 use super::object::{Object, Outcome, Ref};
 use super::trampoline::{Stateless, function, one};
@@ -85,5 +86,17 @@ impl Builtin {
                 ffi::PyCFunction_NewEx(description, std::ptr::null_mut(), module.as_ptr()),
             )
         }
+    }
+
+    /// The same, taken by Python for a coroutine function.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub(crate) fn coroutine_in_module<'py>(
+        &'static self,
+        py: Python<'py>,
+        module: &str,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        coroutine_function::of_function(&self.in_module(py, module)?, Convention::of(&self.0))
     }
 }

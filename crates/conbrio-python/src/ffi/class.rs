@@ -11,6 +11,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use super::args::Args;
+use super::coroutine_function::{self, Convention};
 use super::instance::{Class, Instance, clear, dealloc, traverse};
 use super::object::{Object, Outcome, Ref};
 use super::send::Step;
@@ -22,6 +23,8 @@ pub(crate) struct Builder<T> {
     attributes: Vec<ffi::PyGetSetDef>,
     slots: Vec<ffi::PyType_Slot>,
     members: Vec<ffi::PyMemberDef>,
+    /// Which methods Python takes for coroutine functions.
+    coroutines: Vec<(&'static CStr, Convention)>,
     flags: c_ulong,
     kind: PhantomData<T>,
 }
@@ -34,6 +37,7 @@ impl<T: Class> Builder<T> {
             attributes: Vec::new(),
             slots: Vec::new(),
             members: Vec::new(),
+            coroutines: Vec::new(),
             flags: ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_HAVE_GC,
             kind: PhantomData,
         };
@@ -48,6 +52,17 @@ impl<T: Class> Builder<T> {
         self.slots.push(ffi::PyType_Slot {
             slot,
             pfunc: function,
+        });
+    }
+
+    /// Says where in the value a field lies of which CPython wants to know.
+    fn member(&mut self, name: &'static CStr, field: usize) {
+        self.members.push(ffi::PyMemberDef {
+            name: name.as_ptr(),
+            type_code: ffi::Py_T_PYSSIZET,
+            offset: (T::OFFSET + field).cast_signed(),
+            flags: ffi::Py_READONLY,
+            doc: ptr::null(),
         });
     }
 
@@ -71,18 +86,8 @@ impl<T: Class> Builder<T> {
 
     /// Gives instances a dictionary and weak references, kept in the value's fields at these offsets.
     pub(crate) fn with_attributes(mut self, dict: usize, weak_references: usize) -> Self {
-        for (name, field) in [
-            (c"__dictoffset__", dict),
-            (c"__weaklistoffset__", weak_references),
-        ] {
-            self.members.push(ffi::PyMemberDef {
-                name: name.as_ptr(),
-                type_code: ffi::Py_T_PYSSIZET,
-                offset: (T::OFFSET + field).cast_signed(),
-                flags: ffi::Py_READONLY,
-                doc: ptr::null(),
-            });
-        }
+        self.member(c"__dictoffset__", dict);
+        self.member(c"__weaklistoffset__", weak_references);
         self.attributes.push(ffi::PyGetSetDef {
             name: c"__dict__".as_ptr(),
             get: Some(ffi::PyObject_GenericGetDict),
@@ -156,6 +161,29 @@ impl<T: Class> Builder<T> {
             ml_flags: ffi::METH_O,
             ml_doc: doc.as_ptr(),
         });
+        self
+    }
+
+    /// Has Python take the method described last for a coroutine function.
+    pub(crate) fn coroutine(mut self) -> Self {
+        let last = self.methods.last().map(|method| {
+            // SAFETY: every description was made with a static name.
+            let name = unsafe { CStr::from_ptr(method.ml_name) };
+            (name, Convention::of(method))
+        });
+        self.coroutines.extend(last);
+        self
+    }
+
+    /// Makes instances callable and has them bind to others as functions do; the field at this offset says what is called.
+    pub(super) fn binds_as_a_function(mut self, vectorcall: usize) -> Self {
+        self.flags |= ffi::Py_TPFLAGS_HAVE_VECTORCALL | ffi::Py_TPFLAGS_METHOD_DESCRIPTOR;
+        self.member(c"__vectorcalloffset__", vectorcall);
+        self.slot(ffi::Py_tp_call, ffi::PyVectorcall_Call as *mut c_void);
+        self.slot(
+            ffi::Py_tp_descr_get,
+            coroutine_function::bind as *mut c_void,
+        );
         self
     }
 
@@ -315,6 +343,9 @@ impl<T: Class> Builder<T> {
             Bound::from_owned_ptr_or_err(py, ffi::PyType_FromSpecWithBases(&raw mut spec, base))?
         };
         T::state().publish(kind.as_ptr().cast());
+        for (name, convention) in self.coroutines {
+            coroutine_function::replace_method(&kind, T::state(), name, convention)?;
+        }
         // The class lives as long as the process: natives refer to it by address.
         std::mem::forget(kind.clone());
         Ok(kind)

@@ -155,7 +155,7 @@ impl ClassState {
 
     /// Whether `kind` is the class or derived from it.
     #[inline]
-    fn covers(&self, kind: *mut ffi::PyTypeObject) -> bool {
+    pub(super) fn covers(&self, kind: *mut ffi::PyTypeObject) -> bool {
         let usual = self.usual.load(Ordering::Relaxed);
         kind == self.kind() || kind == usual || self.is_ancestor_of(kind, usual)
     }

@@ -14,6 +14,7 @@ mod bytes;
 mod call;
 mod class;
 pub(crate) mod context;
+mod coroutine_function;
 mod current;
 mod deaths;
 mod guarded;
@@ -42,6 +43,7 @@ pub(crate) use call::{
     write_unraisable,
 };
 pub(crate) use class::Builder;
+pub(crate) use coroutine_function::make_class as make_coroutine_function_class;
 pub(crate) use current::{CurrentTask, TaskList, find as find_current, running_task};
 pub(crate) use guarded::Guarded;
 pub(crate) use instance::{BeginsWith, Class, ClassState, Instance, Own, begins_with, class_of};

@@ -161,21 +161,25 @@ fn reading_methods(builder: Builder<Reader>) -> Builder<Reader> {
                 }
             },
         )
+        .coroutine()
         .method(
             c"readuntil",
             c"readuntil($self, separator=b'\\n')\n--\n\nReads up to the end of the separator.",
             readuntil,
         )
+        .coroutine()
         .method(
             c"readexactly",
             c"readexactly($self, n)\n--\n\nReads n bytes.",
             readexactly,
         )
+        .coroutine()
         .method(
             c"read",
             c"read($self, n=-1)\n--\n\nReads at most n bytes, or all up to the end.",
             read,
         )
+        .coroutine()
         .plain(
             c"__anext__",
             c"__anext__($self)\n--\n\nThe next line.",

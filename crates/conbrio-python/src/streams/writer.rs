@@ -222,6 +222,7 @@ fn writing(builder: Builder<Writer>) -> Builder<Writer> {
             c"drain($self)\n--\n\nWaits until there is room to write.",
             drain,
         )
+        .coroutine()
 }
 
 /// `drain()`: nothing to wait for when both ends are ours and there is room, else asyncio's own coroutine.

@@ -319,16 +319,19 @@ fn waits(builder: Builder<Barrier>) -> Builder<Barrier> {
             c"wait($self, /)\n--\n\nWait until so many tasks wait; awaited, it returns the place of this one among them.",
             |py, this| made(py, this, &WAIT, "wait"),
         )
+        .coroutine()
         .plain(
             c"reset",
             c"reset($self, /)\n--\n\nMake it as new; those that wait hear of it by a BrokenBarrierError.",
             |py, this| made(py, this, &RESET, "reset"),
         )
+        .coroutine()
         .plain(
             c"abort",
             c"abort($self, /)\n--\n\nBreak it; those that wait, and will, hear of it by a BrokenBarrierError.",
             |py, this| made(py, this, &ABORT, "abort"),
         )
+        .coroutine()
         .plain(
             c"__aenter__",
             c"__aenter__($self, /)\n--\n\n",

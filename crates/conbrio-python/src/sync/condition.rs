@@ -270,6 +270,7 @@ fn waits(builder: Builder<Condition>) -> Builder<Condition> {
                 Ok(op::new(py, &WAIT, Some(this.object().share()), None)?.erase())
             },
         )
+        .coroutine()
         .method(
             c"wait_for",
             c"wait_for($self, /, predicate)\n--\n\nWait until the predicate answers something true, and return that.",
@@ -288,6 +289,7 @@ fn waits(builder: Builder<Condition>) -> Builder<Condition> {
                 Ok(made.erase())
             },
         )
+        .coroutine()
         .method(
             c"notify",
             c"notify($self, /, n=1)\n--\n\nWake at most n of those that wait.",
@@ -336,6 +338,7 @@ fn entries(builder: Builder<Condition>) -> Builder<Condition> {
             c"acquire($self, /)\n--\n\nWait for the lock and take it; awaited, it returns True.",
             |py, this| this.with_lock(|lock| lock.acquire(py)),
         )
+        .coroutine()
         .plain(
             c"release",
             c"release($self, /)\n--\n\nGive the lock back.",

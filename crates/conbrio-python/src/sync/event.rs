@@ -175,6 +175,7 @@ fn methods(builder: Builder<Event>) -> Builder<Event> {
                 Ok(op::new(py, &WAIT, Some(this.object().share()), None)?.erase())
             },
         )
+        .coroutine()
 }
 
 fn privates(builder: Builder<Event>) -> Builder<Event> {

@@ -259,6 +259,7 @@ fn methods(builder: Builder<Lock>) -> Builder<Lock> {
             c"acquire($self, /)\n--\n\nWait for the lock and take it; awaited, it returns True.",
             |py, this| this.acquire(py),
         )
+        .coroutine()
         .plain(
             c"release",
             c"release($self, /)\n--\n\nGive the lock back; RuntimeError when nobody holds it.",

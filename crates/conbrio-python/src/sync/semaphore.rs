@@ -25,15 +25,15 @@ pub(super) struct Semaphore {
     /// How many permits are left.
     value: Cell<i64>,
     /// How many there are in all; `UNBOUNDED` unless it is a bounded one.
-    most: Cell<i64>,
+    most: Cell<u32>,
     shape: Shape,
     /// Attributes of its own, if it has any.
     dict: Slot,
     weak_references: Cell<usize>,
 }
 
-/// No limit: one that no number of permits reaches.
-const UNBOUNDED: i64 = i64::MAX;
+/// No limit; a semaphore bounded by so many is not told from it.
+const UNBOUNDED: u32 = u32::MAX;
 
 static STATE: ClassState = ClassState::new();
 
@@ -158,7 +158,8 @@ impl Instance<Semaphore> {
 
     #[inline]
     fn release(&self, py: Python<'_>) -> Outcome<()> {
-        if self.value.get() >= self.most.get() {
+        let most = self.most.get();
+        if self.value.get() >= i64::from(most) && most != UNBOUNDED {
             let text = "BoundedSemaphore released too many times";
             return Err(PyValueError::new_err(text).into());
         }
@@ -251,6 +252,7 @@ fn methods(builder: Builder<Semaphore>) -> Builder<Semaphore> {
                 Ok(op::new(py, &ACQUIRE, Some(this.object().share()), None)?.erase())
             },
         )
+        .coroutine()
         .plain(
             c"release",
             c"release($self, /)\n--\n\nGive a permit back, to the next who waits if there is one.",
@@ -298,22 +300,25 @@ fn kept_attributes<'py>(
     Ok(kept.cast_into::<PyDict>().map_err(PyErr::from)?)
 }
 
-/// Takes a count as it is given. What is no whole number stands in the dictionary, and asyncio's methods count with it.
-fn take_count(
+/// Takes a count as it is given. What is no such number stands in the dictionary, and asyncio's methods count with it.
+fn take_count<N>(
     py: Python<'_>,
     this: &Instance<Semaphore>,
     name: &str,
     value: Option<&Object>,
-) -> Outcome<Option<i64>> {
+) -> Outcome<Option<N>>
+where
+    N: for<'a, 'py> FromPyObject<'a, 'py>,
+{
     let value = value.ok_or_else(attribute_without_value)?.bind(py);
-    let whole = value.extract::<i64>().ok();
-    if whole.is_none() {
+    let number = value.extract::<N>().ok();
+    if number.is_none() {
         this.shape.set_foreign();
         kept_attributes(py, this)?.set_item(name, value)?;
     } else if this.shape.is_foreign() {
         kept_attributes(py, this)?.set_item(name, py.None())?;
     }
-    Ok(whole)
+    Ok(number)
 }
 
 /// Shows a count as it was given.
@@ -358,13 +363,8 @@ fn privates(builder: Builder<Semaphore>) -> Builder<Semaphore> {
             c"_bound_value",
             c"How many permits there are in all.",
             |py, this| {
-                let most = this.most.get();
-                show_count(
-                    py,
-                    this,
-                    "_bound_value",
-                    (most != UNBOUNDED).then_some(most),
-                )
+                let most = Some(this.most.get()).filter(|most| *most != UNBOUNDED);
+                show_count(py, this, "_bound_value", most.map(i64::from))
             },
             |py, this, value| {
                 let most = take_count(py, this, "_bound_value", value)?;

@@ -39,7 +39,7 @@ static WAKE: Builtin = Builtin::new::<Op, _>(c"wake", |py, op: &Instance<Op>, _:
 /// # Errors
 /// `MemoryError`.
 pub(super) fn function(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    SLEEP.in_module(py, "conbrio")
+    SLEEP.coroutine_in_module(py, "conbrio")
 }
 
 fn sleep(py: Python<'_>, args: Args<'_>) -> Outcome<Ref> {

@@ -66,7 +66,7 @@ const ALL: u8 = 2;
 /// # Errors
 /// `MemoryError`.
 pub(super) fn function(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    WAIT.in_module(py, "conbrio")
+    WAIT.coroutine_in_module(py, "conbrio")
 }
 
 fn begin(py: Python<'_>, op: &Instance<Op>) -> Outcome<Doing> {

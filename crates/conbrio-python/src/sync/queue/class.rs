@@ -117,6 +117,7 @@ fn waits(builder: Builder<Queue>) -> Builder<Queue> {
                 Ok(op::new(py, &PUT, Some(this.object().share()), Some(item))?.erase())
             },
         )
+        .coroutine()
         .method(
             c"put_nowait",
             c"put_nowait($self, /, item)\n--\n\nPut an item in; QueueFull when there is no room.",
@@ -138,6 +139,7 @@ fn waits(builder: Builder<Queue>) -> Builder<Queue> {
                 Ok(op::new(py, &GET, Some(this.object().share()), None)?.erase())
             },
         )
+        .coroutine()
         .plain(
             c"get_nowait",
             c"get_nowait($self, /)\n--\n\nTake the next item; QueueEmpty when there is none.",
@@ -158,6 +160,7 @@ fn waits(builder: Builder<Queue>) -> Builder<Queue> {
                 Ok(op::new(py, &JOIN, Some(this.object().share()), None)?.erase())
             },
         )
+        .coroutine()
 }
 
 fn sizes(builder: Builder<Queue>) -> Builder<Queue> {
