@@ -47,6 +47,11 @@ pub(super) fn end_iterator(py: Python<'_>, value: &Object) -> Outcome<()> {
     if value.is_none() {
         return Ok(());
     }
+    end_with(py, value)
+}
+
+#[inline(never)]
+fn end_with(py: Python<'_>, value: &Object) -> Outcome<()> {
     // Bench: timeout_ctx, queue_stream; the interpreter takes the value out at once.
     if stop::is_there() {
         return stop::stop(py, value);

@@ -115,7 +115,8 @@ pub(crate) struct Making<'a> {
 ///
 /// # Errors
 /// `TypeError` when that is no coroutine.
-#[inline]
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "measured, as for `step`")]
 pub(crate) fn create(
     py: Python<'_>,
     engine: &Instance<Engine>,
@@ -137,7 +138,8 @@ pub(crate) fn create(
 }
 
 /// What a task keeps besides a future's fields.
-#[inline]
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "measured, as for `step`")]
 fn fields(py: Python<'_>, making: &Making<'_>) -> Outcome<TaskFields> {
     let context = match making.context {
         Some(given) if !given.is_none() => {
@@ -200,7 +202,8 @@ fn check_coroutine(py: Python<'_>, coroutine: &Object) -> Outcome<()> {
 }
 
 /// Runs the first step at once, or schedules it.
-#[inline]
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "measured, as for `step`")]
 fn begin(py: Python<'_>, task: &Instance<Task>, eager: bool) -> Outcome<()> {
     if eager && is_loop_running(py, task)? {
         return eager::start(py, task);

@@ -155,7 +155,8 @@ fn failed(
 }
 
 /// The step as the current task of the loop; the context is entered already.
-#[inline]
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "measured, as for `step`")]
 fn current_step(
     py: Python<'_>,
     task: &Instance<Task>,
@@ -163,10 +164,7 @@ fn current_step(
     exception: Option<Ref>,
 ) -> Outcome<()> {
     let Some(engine) = Instance::<Engine>::of(event_loop) else {
-        call(py, names::enter_task(py)?, &[event_loop, task.object()])?;
-        let stepped = step(py, task, exception).map_err(Raised::take);
-        call(py, names::leave_task(py)?, &[event_loop, task.object()])?;
-        return stepped.map_err(raise);
+        return step_elsewhere(py, task, event_loop, exception);
     };
     if let Some(other) = engine.swap_task(py, Some(task.object()))? {
         engine.swap_task(py, Some(&other))?;
@@ -181,6 +179,20 @@ fn current_step(
             Err(raise(exception))
         }
     }
+}
+
+/// The same in a loop that is not ours.
+#[cold]
+fn step_elsewhere(
+    py: Python<'_>,
+    task: &Instance<Task>,
+    event_loop: &Object,
+    exception: Option<Ref>,
+) -> Outcome<()> {
+    call(py, names::enter_task(py)?, &[event_loop, task.object()])?;
+    let stepped = step(py, task, exception).map_err(Raised::take);
+    call(py, names::leave_task(py)?, &[event_loop, task.object()])?;
+    stepped.map_err(raise)
 }
 
 #[cold]
@@ -222,7 +234,10 @@ fn wakeup(py: Python<'_>, task: &Instance<Task>, future: &Object) -> Outcome<()>
 /// # Errors
 /// `SystemExit` and `KeyboardInterrupt` of the coroutine, after the task has ended with them; `InvalidStateError` when
 /// the task has ended before.
-#[inline]
+///
+/// Bench: `task_spawn_batch`, `sleep0`: whether the compiler sees fit to inline it changes with code far away.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "measured")]
 pub(super) fn step(py: Python<'_>, task: &Instance<Task>, exception: Option<Ref>) -> Outcome<()> {
     if !task.future().is_pending() {
         return Err(stepped_after_end(py, task, exception));
