@@ -47,7 +47,14 @@ class SocketVerbs:
         def _try_recv_into(self, sock: socket.socket, buf: Buffer, /) -> Any: ...
         def _try_sendall(self, sock: socket.socket, data: Buffer, /) -> Any: ...
         def _try_sendfile(
-            self, sock: socket.socket, file: int, offset: int, count: int | None, size: int, /
+            self,
+            sock: socket.socket,
+            file: int,
+            offset: int,
+            count: int | None,
+            size: int,
+            always_placed: bool,  # noqa: FBT001 - the native half's shape
+            /,
         ) -> Any: ...
         def _try_reading(self, sock: socket.socket, method: str, /, *args: Any) -> Any: ...
         def _try_writing(self, sock: socket.socket, method: str, /, *args: Any) -> Any: ...
@@ -137,11 +144,8 @@ class SocketVerbs:
             raise exceptions.SendfileNotAvailableError("not a regular file")  # noqa: B904
         if not (count or size):
             return 0
-        answer = self._try_sendfile(sock, fileno, offset, count or None, size)
-        sent: int = await _done(answer) if type(answer) is SocketWait else answer
-        if not sent and _ALWAYS_PLACED:
-            os.lseek(fileno, offset, os.SEEK_SET)
-        return sent
+        answer = self._try_sendfile(sock, fileno, offset, count or None, size, _ALWAYS_PLACED)
+        return await _done(answer) if type(answer) is SocketWait else answer
 
     async def sock_sendto(self, sock: socket.socket, data: "Buffer", address: Any) -> int:
         """Send a datagram to ``address``; return how many bytes went.

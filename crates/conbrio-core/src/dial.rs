@@ -8,10 +8,8 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use conbrio_driver::sys;
-use conbrio_driver::sys::address::Address;
+use conbrio_driver::sys::address::{Address, family_of};
 
-const AF_INET: i32 = 2;
-const AF_INET6: i32 = 10;
 /// The protocol that a dialled socket names: TCP.
 pub const PROTOCOL: i32 = 6;
 
@@ -29,8 +27,7 @@ pub enum Dialled {
 /// # Errors
 /// What the system says at once; the socket is closed.
 pub fn dial(peer: &SocketAddr) -> io::Result<Dialled> {
-    let family = if peer.is_ipv4() { AF_INET } else { AF_INET6 };
-    let own = sys::socket::stream(family, PROTOCOL)?;
+    let own = sys::socket::stream(family_of(&peer.ip()), PROTOCOL)?;
     match sys::socket::connect(own.as_raw_fd(), &Address::of_internet(peer)) {
         Ok(()) => Ok(Dialled::Connected(own)),
         Err(error) if sys::socket::is_begun(&error) => Ok(Dialled::Pending(own)),

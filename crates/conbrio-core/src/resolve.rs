@@ -6,9 +6,9 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv6Addr};
 
+use conbrio_driver::sys::address::family_of;
+
 const AF_UNSPEC: i32 = 0;
-const AF_INET: i32 = 2;
-const AF_INET6: i32 = 10;
 const SOCK_STREAM: i32 = 1;
 const SOCK_DGRAM: i32 = 2;
 const SOCK_RAW: i32 = 3;
@@ -71,7 +71,7 @@ pub fn literal(host: &str, port: u16, hints: Hints) -> Option<Vec<Info>> {
         return None;
     }
     let host: IpAddr = host.parse().ok()?;
-    let family = if host.is_ipv4() { AF_INET } else { AF_INET6 };
+    let family = family_of(&host);
     if hints.family != AF_UNSPEC && hints.family != family {
         return None;
     }

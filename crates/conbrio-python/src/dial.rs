@@ -9,6 +9,8 @@ use std::sync::OnceLock;
 
 use conbrio_core::dial::{self, Dialled};
 use conbrio_core::sources::Side;
+use conbrio_driver::sys::address::family_of;
+use conbrio_driver::sys::socket::closed;
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -20,7 +22,7 @@ use crate::ffi::{
 };
 use crate::jobs::port_number;
 use crate::names;
-use crate::report::os_exception;
+use crate::report::{os_error, os_exception};
 use crate::sock::{finish, is_done};
 use crate::transport::{Connection, Ends, Made, make, python_socket};
 use crate::watch::ensure_no_transport;
@@ -184,7 +186,7 @@ fn address(
     let host = host.bind(py).cast_exact::<PyString>().ok()?;
     let host: IpAddr = host.to_str().ok()?.parse().ok()?;
     let family = number(family)?;
-    let own = if host.is_ipv4() { 2 } else { 10 };
+    let own = family_of(&host);
     let known = [0, 6, 17].contains(&number(protocol)?);
     if !known || (family != 0 && family != own) || port.is_none() {
         return None;
@@ -284,8 +286,6 @@ fn ends(this: &Instance<Dial>) -> Box<Ends> {
 
 /// The descriptor, once.
 fn take(py: Python<'_>, this: &Instance<Dial>) -> Outcome<OwnedFd> {
-    this.own.lend(py, Option::take).ok_or_else(|| {
-        let gone = std::io::Error::from_raw_os_error(9);
-        crate::report::os_error(py, &gone)
-    })
+    let own = this.own.lend(py, Option::take);
+    own.ok_or_else(|| os_error(py, &closed()))
 }

@@ -1,6 +1,16 @@
 //! A socket address as opaque bytes, for calls that pass it through unread.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+
+/// The address family of the internet's fourth version.
+pub const INET: i32 = libc::AF_INET;
+/// The address family of its sixth.
+pub const INET6: i32 = libc::AF_INET6;
+
+/// The family of an address of the internet.
+pub const fn family_of(host: &IpAddr) -> i32 {
+    if host.is_ipv4() { INET } else { INET6 }
+}
 
 /// A socket address that the kernel wrote.
 #[derive(Clone, Copy)]

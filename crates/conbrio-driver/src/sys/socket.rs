@@ -76,6 +76,11 @@ pub fn send_to(fd: RawFd, bytes: &[u8], receiver: &[u8]) -> io::Result<usize> {
     count(unsafe { libc::sendto(fd, pointer, length, QUIETLY, receiver, room) })
 }
 
+/// The error for a descriptor that is no longer there.
+pub fn closed() -> io::Error {
+    io::Error::from_raw_os_error(libc::EBADF)
+}
+
 /// Up to this many bytes of several slices are joined before they are sent: the kernel takes longer to
 /// import a list of slices than the copy takes. Bench: `http_uvicorn_c64`.
 const JOINED: usize = 2048;

@@ -400,7 +400,7 @@ fn release(py: Python<'_>, wait: &Instance<SocketWait>) {
         return;
     }
     if let Deed::SendFile(deed) = &wait.deed {
-        deed.note_position();
+        deed.place_cancelled();
     }
     if let Some(event_loop) = wait.event_loop.share()
         && let Some(engine) = Instance::<Engine>::of(&event_loop)

@@ -25,18 +25,20 @@ pub(super) struct SendFile {
     count: Option<i64>,
     /// How large the file was, which only says how much to ask for.
     size: i64,
+    /// The file's position is set even when nothing was sent.
+    always_placed: bool,
     sent: Cell<i64>,
     /// The descriptor has been waited for.
     waited: Cell<bool>,
 }
 
-/// `_try_sendfile(sock, file, offset, count, size)`; both are numbers of descriptors but `sock`.
+/// `_try_sendfile(sock, file, offset, count, size, always_placed)`; both are numbers of descriptors but `sock`.
 pub(super) fn try_sendfile(
     py: Python<'_>,
     this: &Instance<Engine>,
     args: Args<'_>,
 ) -> Outcome<Ref> {
-    let [sock, file, offset, count, size] = args.positional() else {
+    let [sock, file, offset, count, size, always_placed] = args.positional() else {
         return Err(wrong_arguments());
     };
     let deed = SendFile {
@@ -44,6 +46,7 @@ pub(super) fn try_sendfile(
         offset: offset.bind(py).extract()?,
         count: count.bind(py).extract()?,
         size: size.bind(py).extract()?,
+        always_placed: always_placed.bind(py).extract()?,
         sent: Cell::new(0),
         waited: Cell::new(false),
     };
@@ -98,7 +101,7 @@ fn blocks(error: &io::Error) -> bool {
 
 fn done(py: Python<'_>, deed: &SendFile) -> Ref {
     let sent = deed.sent.get();
-    deed.note_position();
+    deed.place();
     let Ok(sent) = sent.into_pyobject(py);
     object(&sent).share()
 }
@@ -107,11 +110,12 @@ fn done(py: Python<'_>, deed: &SendFile) -> Ref {
 #[cold]
 fn refused(py: Python<'_>, deed: &SendFile, error: &io::Error) -> Outcome<Raised> {
     if deed.sent.get() == 0 {
+        deed.place();
         let Ok(text) = "os.sendfile call failed".into_pyobject(py);
         let exception = call(py, names::sendfile_not_available(py)?, &[object(&text)])?;
         return Ok(raise(exception));
     }
-    deed.note_position();
+    deed.place();
     let cause = os_exception(py, error)?;
     if !deed.waited.get() || error.kind() != io::ErrorKind::NotConnected {
         return Ok(raise(cause));
@@ -122,12 +126,22 @@ fn refused(py: Python<'_>, deed: &SendFile, error: &io::Error) -> Outcome<Raised
 }
 
 impl SendFile {
-    /// Leaves the file where the sent bytes end, if there are any.
-    pub(super) fn note_position(&self) {
-        let sent = self.sent.get();
-        if sent > 0 {
-            // What the kernel could send from has positions, unless it was closed meanwhile.
-            let _ = seek(self.file, self.offset.saturating_add(sent));
+    /// Leaves the file where the sent bytes end, as CPython does.
+    fn place(&self) {
+        if self.sent.get() > 0 || self.always_placed {
+            self.seek();
         }
+    }
+
+    /// The same when nobody waits any longer; where nothing was sent, the file stays.
+    pub(super) fn place_cancelled(&self) {
+        if self.sent.get() > 0 {
+            self.seek();
+        }
+    }
+
+    fn seek(&self) {
+        // What the kernel could send from has positions, unless it was closed meanwhile.
+        let _ = seek(self.file, self.offset.saturating_add(self.sent.get()));
     }
 }

@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 
 use super::line::Line;
 use super::shape::{Shape, bound_loop, delegate, initialise_next};
+use super::stages::Stages;
 use super::{Only, attribute_without_value, only_argument};
 use crate::ffi::{
     Builder, Class, ClassState, Instance, Object, Outcome, Raised, Ref, Slot, Visit, call, object,
@@ -32,13 +33,12 @@ enum Stage {
     Broken,
 }
 
-/// The stages by the names that asyncio gives them.
-const STAGES: [(Stage, &str); 4] = [
+const STAGES: Stages<Stage> = Stages(&[
     (Stage::Filling, "FILLING"),
     (Stage::Draining, "DRAINING"),
     (Stage::Resetting, "RESETTING"),
     (Stage::Broken, "BROKEN"),
-];
+]);
 
 /// The native half of `asyncio.Barrier`.
 pub(super) struct Barrier {
@@ -400,17 +400,12 @@ fn privates(builder: Builder<Barrier>) -> Builder<Barrier> {
             c"_state",
             c"How far it is.",
             |py, this| {
-                let name = STAGES
-                    .iter()
-                    .find(|(stage, _)| *stage == this.stage.get())
-                    .map_or("FILLING", |(_, name)| name);
-                Ok(names::barrier_states(py)?.bind(py).getattr(name)?.into())
+                let states = names::barrier_states(py)?;
+                STAGES.member(py, this.stage.get(), states)
             },
             |py, this, value| {
-                let value = value.ok_or_else(attribute_without_value)?;
-                let name: String = value.bind(py).getattr("name")?.extract()?;
-                if let Some((stage, _)) = STAGES.iter().find(|(_, known)| *known == name) {
-                    this.stage.set(*stage);
+                if let Some(stage) = STAGES.of_member(py, value)? {
+                    this.stage.set(stage);
                 }
                 Ok(())
             },

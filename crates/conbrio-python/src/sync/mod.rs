@@ -18,6 +18,7 @@ mod semaphore;
 mod shape;
 mod shield;
 mod sleep;
+mod stages;
 mod timeout;
 mod wait;
 

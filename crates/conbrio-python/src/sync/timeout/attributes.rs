@@ -7,15 +7,15 @@ use super::{Armed, Stage, Timeout};
 use crate::ffi::{Builder, Ref, object};
 use crate::names;
 use crate::sync::attribute_without_value;
+use crate::sync::stages::Stages;
 
-/// The stages by the names that asyncio gives them.
-const STAGES: [(Stage, &str); 5] = [
+const STAGES: Stages<Stage> = Stages(&[
     (Stage::Created, "CREATED"),
     (Stage::Entered, "ENTERED"),
     (Stage::Expiring, "EXPIRING"),
     (Stage::Expired, "EXPIRED"),
     (Stage::Exited, "EXITED"),
-];
+]);
 
 /// What asyncio's own code keeps on the instance.
 pub(super) fn kept(builder: Builder<Timeout>) -> Builder<Timeout> {
@@ -84,17 +84,12 @@ pub(super) fn privates(builder: Builder<Timeout>) -> Builder<Timeout> {
             c"_state",
             c"How far it is.",
             |py, this| {
-                let name = STAGES
-                    .iter()
-                    .find(|(stage, _)| *stage == this.stage.get())
-                    .map_or("CREATED", |(_, name)| name);
-                Ok(names::timeout_states(py)?.bind(py).getattr(name)?.into())
+                let states = names::timeout_states(py)?;
+                STAGES.member(py, this.stage.get(), states)
             },
             |py, this, value| {
-                let value = value.ok_or_else(attribute_without_value)?;
-                let name: String = value.bind(py).getattr("name")?.extract()?;
-                if let Some((stage, _)) = STAGES.iter().find(|(_, known)| *known == name) {
-                    this.stage.set(*stage);
+                if let Some(stage) = STAGES.of_member(py, value)? {
+                    this.stage.set(stage);
                 }
                 Ok(())
             },
