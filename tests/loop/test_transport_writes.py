@@ -1,0 +1,148 @@
+"""What is written to a stream transport: which data, in which order, and when it leaves."""
+
+import asyncio
+import os
+
+import pytest
+
+from loopkit import peers
+from loopkit.peers import connected, finish
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_any_buffer_is_written(run, kind):
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, protocol, far = await connected()
+        transport.write(kind(b"hello"))
+        transport.write(kind(b""))
+        assert await loop.sock_recv(far, 10) == b"hello"
+        await finish(transport, protocol, far)
+
+    run(main())
+
+
+@pytest.mark.beyond_asyncio("since 3.12 it keeps the buffer itself")
+def test_a_mutable_buffer_may_change_after_write(run):
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, protocol, far = await connected()
+        filler = b"x" * 4_000_000
+        transport.write(filler)
+        data = bytearray(b"before")
+        transport.write(data)
+        transport.write(memoryview(data))
+        data[:] = b"after!"
+        data.extend(b"grown")
+        transport.close()
+        heard = await peers.read_all(loop, far)
+        await protocol.lost
+        far.close()
+        return heard[len(filler) :]
+
+    assert run(main()) == b"beforebefore"
+
+
+@pytest.mark.parametrize("wrong", ["words", 5, None, [b"x"]])
+def test_what_is_no_buffer_is_refused(run, wrong):
+    async def main():
+        transport, protocol, far = await connected()
+        with pytest.raises(TypeError, match="data argument must be a bytes"):
+            transport.write(wrong)
+        await finish(transport, protocol, far)
+
+    run(main())
+
+
+def test_a_memoryview_of_wider_items(run):
+    import array
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, _protocol, far = await connected()
+        numbers = array.array("I", range(100_000))
+        transport.write(memoryview(numbers))
+        transport.close()
+        heard = await peers.read_all(loop, far)
+        far.close()
+        return heard == numbers.tobytes()
+
+    assert run(main())
+
+
+def test_writelines(run):
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, _protocol, far = await connected()
+        transport.writelines([b"a", bytearray(b"b"), memoryview(b"c"), b"", b"d"])
+        transport.writelines(iter([b"e"]))
+        transport.writelines([])
+        transport.writelines([b"%d," % n for n in range(3000)])
+        transport.close()
+        heard = await peers.read_all(loop, far)
+        far.close()
+        return heard
+
+    assert run(main()) == b"abcde" + b"".join(b"%d," % n for n in range(3000))
+
+
+def test_much_data_arrives_whole(run):
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, _protocol, far = await connected()
+        data = os.urandom(20_000_000)
+        for start in range(0, len(data), 999_983):
+            transport.write(data[start : start + 999_983])
+        transport.close()
+        heard = await peers.read_all(loop, far)
+        far.close()
+        return heard == data
+
+    assert run(main())
+
+
+def test_many_small_writes_keep_their_order(run):
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, _protocol, far = await connected()
+        reading = asyncio.create_task(peers.read_all(loop, far))
+        for number in range(20_000):
+            transport.write(b"%d " % number)
+            if number % 1000 == 0:
+                await asyncio.sleep(0)
+        transport.close()
+        heard = await reading
+        far.close()
+        return heard
+
+    assert run(main()) == b"".join(b"%d " % number for number in range(20_000))
+
+
+def test_write_goes_out_before_the_loop_sleeps(run):
+    async def main():
+        transport, protocol, far = await connected()
+        transport.write(b"one")
+        transport.write(b"two")
+        await asyncio.sleep(0.01)
+        heard = far.recv(10)
+        await finish(transport, protocol, far)
+        return heard
+
+    assert run(main()) == b"onetwo"
+
+
+def test_write_goes_out_though_the_loop_stays_busy(run):
+    async def main():
+        transport, protocol, far = await connected()
+        transport.write(b"x")
+        for turn in range(1000):
+            await asyncio.sleep(0)
+            try:
+                heard = far.recv(10)
+                break
+            except BlockingIOError:
+                continue
+        await finish(transport, protocol, far)
+        return heard, turn < 50
+
+    assert run(main()) == (b"x", True)
