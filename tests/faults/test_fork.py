@@ -143,6 +143,70 @@ def test_closing_the_old_loop_in_the_child_spares_the_parent(driver):
     assert children.output(code, driver) == "7 b'x'\n"
 
 
+def test_a_connection_that_a_child_holds_open_does_not_keep_the_loop_busy(driver):
+    """The system goes on reporting what the parent has closed, as long as the child has it."""
+    code = """
+    socket = __import__("socket")
+    class Echo(asyncio.Protocol):
+        made = []
+        def connection_made(self, transport):
+            self.transport = transport
+            self.made.append(self)
+        def data_received(self, data):
+            self.transport.write(data)
+    async def connected(where):
+        count = len(Echo.made)
+        peer = socket.create_connection(where)
+        while len(Echo.made) == count:
+            await asyncio.sleep(0.001)
+        return peer, Echo.made[-1].transport
+    async def main():
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(Echo, "127.0.0.1", 0)
+        where = server.sockets[0].getsockname()
+        peers = [await connected(where) for _ in range(3)]
+        end, begin = os.pipe()
+        pid = os.fork()
+        if not pid:
+            os.close(begin)
+            os.read(end, 1)
+            os._exit(0)
+        os.close(end)
+        for peer, transport in peers:
+            transport.abort()
+        await asyncio.sleep(0.01)
+        for peer, _ in peers:
+            peer.send(b"nobody reads this")
+        # Descriptors' numbers are given out anew.
+        again = [await connected(where) for _ in range(3)]
+        began = time.process_time()
+        await asyncio.sleep(0.5)
+        print("idle", time.process_time() - began < 0.2)
+        for peer, _ in again:
+            peer.settimeout(10)
+            peer.send(b"heard")
+            print(await loop.run_in_executor(None, peer.recv, 10))
+        for _, transport in again:
+            transport.close()
+        for peer, _ in again:
+            print(await loop.run_in_executor(None, peer.recv, 10))
+        os.close(begin)
+        os.waitpid(pid, 0)
+        for peer, _ in peers:
+            with __import__("contextlib").suppress(ConnectionResetError):
+                print(peer.recv(10))
+        server.close()
+        await server.wait_closed()
+        for peer, _ in peers + again:
+            peer.close()
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(main())
+    """
+    status, out, error = children.run_python(code, driver, "-W", "ignore::DeprecationWarning")
+    assert (status, error) == (0, "")
+    assert out.splitlines()[:7] == ["idle True", *["b'heard'"] * 3, *["b''"] * 3]
+
+
 def test_fork_from_another_thread_while_the_loop_sleeps(driver):
     code = """
     loop = new_loop()

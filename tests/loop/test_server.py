@@ -442,3 +442,41 @@ def test_a_dropped_server_leaves_nothing(run):
             await server.wait_closed()
 
     run(main())
+
+
+@pytest.mark.parametrize("asked", ["open", "lost", "afterwards"])
+def test_our_end_of_what_was_accepted(run, asked):
+    """Where the peer had come to can be asked for at any time, also first when all is over."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        served, names = loop.create_future(), []
+
+        class Serving(Recorder):
+            def connection_made(self, transport):
+                super().connection_made(transport)
+                served.set_result(self)
+
+            def connection_lost(self, exc):
+                if asked == "lost":
+                    names.append(self.transport.get_extra_info("sockname"))
+                super().connection_lost(exc)
+
+        # The wildcard says nothing of it.
+        server = await loop.create_server(Serving, "0.0.0.0", 0)
+        where = ("127.0.0.3", server.sockets[0].getsockname()[1])
+        with socket.create_connection(where) as peer:
+            protocol = await served
+            if asked == "open":
+                names.append(protocol.transport.get_extra_info("sockname"))
+            peer.shutdown(socket.SHUT_WR)
+            await protocol.lost
+        await asyncio.sleep(0)
+        transport = protocol.transport
+        names.append(transport.get_extra_info("sockname"))
+        assert transport.get_extra_info("peername")[0] == "127.0.0.1"
+        server.close()
+        await server.wait_closed()
+        return all(name == where for name in names)
+
+    assert run(main())

@@ -183,6 +183,27 @@ impl<L> Sources<L> {
         (!entry.interest().is_empty()).then(|| token(fd, entry))
     }
 
+    /// Tells whether an event of `token`, which nobody hears, can have come of a registration that still stands.
+    ///
+    /// `armed` is whether the driver knows of one for the descriptor: then it ends soon.
+    pub fn is_over(&self, token: Token, armed: impl FnOnce(RawFd) -> bool) -> bool {
+        let fd = descriptor(token);
+        match self.token(fd) {
+            Some(now) => now != token,
+            None => !armed(fd),
+        }
+    }
+
+    /// Lists what the driver has to watch.
+    pub fn watched(&self) -> Vec<(RawFd, Token, Interest)> {
+        let mut watched: Vec<_> = self
+            .iter()
+            .filter_map(|(fd, _, _)| Some((fd, self.token(fd)?, self.interest(fd))))
+            .collect();
+        watched.dedup();
+        watched
+    }
+
     /// Counts the descriptors that have a listener.
     #[inline]
     pub fn len(&self) -> usize {
@@ -316,6 +337,23 @@ mod tests {
         assert_eq!(sources.find(Token::WAKE, Side::Reader), None);
         sources.drain_all();
         assert_eq!(sources.find(next, Side::Reader), None);
+    }
+
+    #[test]
+    fn a_registration_that_is_over_is_told_from_one_that_stands() {
+        let mut sources = Sources::new();
+        let token = sources.set(5, Side::Reader, 'r').token;
+        sources.set(5, Side::Writer, 'w');
+        assert_eq!(sources.watched(), [(5, token, Interest::BOTH)]);
+        assert!(!sources.is_over(token, |_| false));
+        sources.drain_all();
+        // Its descriptor is about to be closed, or was.
+        assert!(!sources.is_over(token, |fd| fd == 5));
+        assert!(sources.is_over(token, |_| false));
+        let next = sources.set(5, Side::Reader, 'n').token;
+        assert!(sources.is_over(token, |_| true));
+        assert!(!sources.is_over(next, |_| true));
+        assert_eq!(sources.watched(), [(5, next, Interest::READ)]);
     }
 
     #[test]

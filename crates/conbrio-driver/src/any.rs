@@ -58,6 +58,31 @@ impl Driver for AnyDriver {
     }
 
     #[inline]
+    fn disarm_closing(&self, fd: RawFd) -> io::Result<()> {
+        match self {
+            Self::Epoll(driver) => driver.disarm_closing(fd),
+            Self::Poll(driver) => driver.disarm_closing(fd),
+            Self::Sim(driver) => driver.disarm_closing(fd),
+        }
+    }
+
+    fn is_armed(&self, fd: RawFd) -> bool {
+        match self {
+            Self::Epoll(driver) => driver.is_armed(fd),
+            Self::Poll(driver) => driver.is_armed(fd),
+            Self::Sim(driver) => driver.is_armed(fd),
+        }
+    }
+
+    fn renew(&self, armed: &[(RawFd, Token, Interest)]) -> io::Result<()> {
+        match self {
+            Self::Epoll(driver) => driver.renew(armed),
+            Self::Poll(driver) => driver.renew(armed),
+            Self::Sim(driver) => driver.renew(armed),
+        }
+    }
+
+    #[inline]
     fn wait(&self, events: &mut Events, timeout: Timeout) -> io::Result<()> {
         match self {
             Self::Epoll(driver) => driver.wait(events, timeout),

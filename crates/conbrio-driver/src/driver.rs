@@ -37,6 +37,19 @@ pub trait Driver {
     /// Stops watching `fd`; one that is not watched, or is closed, is no error.
     fn disarm(&self, fd: RawFd) -> io::Result<()>;
 
+    /// Stops watching `fd`, which its owner closes at once: where closing ends the watching, the system is not told.
+    ///
+    /// If a forked child holds it open, the system goes on reporting it, under a token that is over: `renew` ends that.
+    fn disarm_closing(&self, fd: RawFd) -> io::Result<()> {
+        self.disarm(fd)
+    }
+
+    /// Tells whether `fd` is watched, as far as this driver was told.
+    fn is_armed(&self, fd: RawFd) -> bool;
+
+    /// Begins anew with exactly these, as the system reports what nobody watches; from now on it is told of every end.
+    fn renew(&self, armed: &[(RawFd, Token, Interest)]) -> io::Result<()>;
+
     /// Waits until something is ready or `timeout` is over, and leaves what is ready in `events`.
     ///
     /// A signal comes back as [`io::ErrorKind::Interrupted`], with `events` empty.

@@ -21,6 +21,8 @@ pub struct Epoll {
     known: Mutex<Vec<u64>>,
     /// Set once the kernel refused a wait in nanoseconds.
     coarse: AtomicBool,
+    /// Set once a closed descriptor was reported: others hold them open, so closing does not end the watching.
+    shared: AtomicBool,
 }
 
 impl Epoll {
@@ -30,6 +32,7 @@ impl Epoll {
             instance: sys::epoll::create()?,
             known: Mutex::new(Vec::new()),
             coarse: AtomicBool::new(false),
+            shared: AtomicBool::new(false),
         })
     }
 
@@ -91,6 +94,34 @@ impl Driver for Epoll {
             }
             other => other,
         }
+    }
+
+    fn disarm_closing(&self, fd: RawFd) -> io::Result<()> {
+        // Bench: accept_close; closing takes the descriptor out of the instance, at no price of its own.
+        if self.shared.load(Ordering::Relaxed) {
+            return self.disarm(fd);
+        }
+        remove(&mut self.known(), fd);
+        Ok(())
+    }
+
+    fn is_armed(&self, fd: RawFd) -> bool {
+        has(&self.known(), fd)
+    }
+
+    fn renew(&self, armed: &[(RawFd, Token, Interest)]) -> io::Result<()> {
+        let fresh = sys::epoll::create()?;
+        let mut known = self.known();
+        known.clear();
+        for &(fd, token, interest) in armed {
+            // One that was closed under its watcher stays silent.
+            if sys::epoll::add(&fresh, fd, flags(interest), token.to_bits()).is_ok() {
+                insert(&mut known, fd);
+            }
+        }
+        self.shared.store(true, Ordering::Relaxed);
+        // The number stays the same, so that nobody has to be told of the new instance.
+        sys::epoll::replace(&self.instance, &fresh)
     }
 
     #[inline]

@@ -60,6 +60,20 @@ impl Driver for Poll {
         Ok(())
     }
 
+    fn is_armed(&self, fd: RawFd) -> bool {
+        self.table().iter().any(|watched| watched.fd == fd)
+    }
+
+    fn renew(&self, armed: &[(RawFd, Token, Interest)]) -> io::Result<()> {
+        let armed = armed.iter().map(|&(fd, token, interest)| Watched {
+            fd,
+            token,
+            interest,
+        });
+        *self.table() = armed.collect();
+        Ok(())
+    }
+
     fn wait(&self, events: &mut Events, timeout: Timeout) -> io::Result<()> {
         events.ready.clear();
         let table = self.table().clone();

@@ -77,6 +77,18 @@ impl Driver for Sim {
         Ok(())
     }
 
+    fn is_armed(&self, fd: RawFd) -> bool {
+        self.world().armed.contains_key(&fd)
+    }
+
+    fn renew(&self, armed: &[(RawFd, Token, Interest)]) -> io::Result<()> {
+        let armed = armed
+            .iter()
+            .map(|&(fd, token, interest)| (fd, (token, interest)));
+        self.world().armed = armed.collect();
+        Ok(())
+    }
+
     fn wait(&self, events: &mut Events, timeout: Timeout) -> io::Result<()> {
         events.ready.clear();
         let mut world = self.world();

@@ -182,6 +182,38 @@ fn a_closed_one_is_silent_and_may_be_disarmed() {
 }
 
 #[test]
+fn what_is_closed_while_somebody_holds_it_open_is_silenced_by_beginning_anew() {
+    for name in NAMES {
+        let (mut bench, (one, mut two)) = (Bench::new(name), pair());
+        let (other, mut peer) = pair();
+        bench.arm(&other, TWO, Interest::READ);
+        bench.arm(&one, ONE, Interest::READ);
+        let (fd, held) = (one.as_raw_fd(), one.try_clone().unwrap());
+        assert!(bench.driver.is_armed(fd), "{name}");
+        bench.driver.disarm_closing(fd).unwrap();
+        assert!(!bench.driver.is_armed(fd), "{name}");
+        drop(one);
+        two.write_all(b"x").unwrap();
+        let heard = bench.wait(Timeout::Now);
+        let expected: &[_] = if name == "epoll" {
+            &[(ONE, true, false)]
+        } else {
+            &[]
+        };
+        assert_eq!(heard, expected, "{name}");
+        let armed = [(other.as_raw_fd(), TWO, Interest::READ)];
+        bench.driver.renew(&armed).unwrap();
+        assert!(bench.wait(Timeout::Now).is_empty(), "{name}");
+        peer.write_all(b"x").unwrap();
+        assert_eq!(bench.wait(Timeout::Forever), [(TWO, true, false)], "{name}");
+        // From now on the end is told.
+        bench.arm(&held, ONE, Interest::READ);
+        bench.driver.disarm_closing(held.as_raw_fd()).unwrap();
+        assert_eq!(bench.wait(Timeout::Now), [(TWO, true, false)], "{name}");
+    }
+}
+
+#[test]
 fn a_number_that_is_not_open_is_refused() {
     for name in REAL {
         let bench = Bench::new(name);

@@ -271,17 +271,18 @@ fn transport(py: Python<'_>, this: &Instance<Dial>, args: Args<'_>) -> Outcome<R
         server: None,
         context: Some(*context).filter(|context| !context.is_none()),
     };
-    let transport = make(py, &made, Connection::Accepted(take(py, this)?, ends(this)))?;
+    let transport = make(py, &made, Connection::Dialled(take(py, this)?, ends(this)))?;
     tuple(py, &[transport.object(), &waiter])
 }
 
 /// `socket()`: a Python socket that owns the descriptor.
 fn socket(py: Python<'_>, this: &Instance<Dial>) -> Outcome<Ref> {
-    python_socket(py, take(py, this)?, &ends(this))
+    let ends = ends(this).asked(this.fd);
+    python_socket(py, take(py, this)?, &ends)
 }
 
-fn ends(this: &Instance<Dial>) -> Box<Ends> {
-    Box::new(Ends::of(this.fd, dial::PROTOCOL))
+fn ends(this: &Instance<Dial>) -> Ends {
+    Ends::dialled(this.fd, dial::PROTOCOL)
 }
 
 /// The descriptor, once.

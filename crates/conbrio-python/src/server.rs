@@ -8,6 +8,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use conbrio_core::listener::{Accepted, accept};
 use conbrio_core::sources::Side;
 use conbrio_driver::sys::address::Address;
+use conbrio_driver::sys::socket;
 use pyo3::prelude::*;
 
 use crate::engine::Engine;
@@ -108,6 +109,14 @@ pub(crate) fn serve(
     let protocol = sock
         .getattr(pyo3::intern!(py, "proto"))
         .and_then(|protocol| protocol.extract::<i32>());
+    let protocol = protocol.unwrap_or_default();
+    if Ends::accepted(Address::default(), protocol)
+        .asked(fd)
+        .is_tcp()
+    {
+        // Bench: accept_close; whoever is accepted has it from here.
+        socket::set_nodelay(fd, true)?;
+    }
     let base = match context {
         Some(given) => Ok(object(given).share()),
         None => context::copy_current(py),
@@ -121,7 +130,7 @@ pub(crate) fn serve(
             context: Slot::holding(base),
             context_given: context.is_some(),
             fd,
-            protocol: protocol.unwrap_or_default(),
+            protocol,
             // CPython: one more than the backlog, so that a burst which fills it is seen to end.
             most: backlog.saturating_add(1),
         };
@@ -239,9 +248,10 @@ fn connect(
     (connection, peer): (OwnedFd, Address),
     protocol: &mut Option<Ref>,
 ) -> Outcome<()> {
-    let ends = Box::new(Ends::accepted(connection.as_raw_fd(), peer, this.protocol));
+    let ends = Ends::accepted(peer, this.protocol);
     let mut sock = None;
     let connection = if engine.debug.get() {
+        let ends = ends.asked(connection.as_raw_fd());
         Connection::Socket(sock.insert(announced(py, this, connection, &ends)?))
     } else {
         Connection::Accepted(connection, ends)

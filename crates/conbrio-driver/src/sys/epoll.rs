@@ -68,6 +68,12 @@ pub fn create() -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Makes the number of the instance `old` name the instance `new`.
+pub fn replace(old: &OwnedFd, new: &OwnedFd) -> io::Result<()> {
+    // SAFETY: both are open and owned; `old` goes on owning its number.
+    number(unsafe { libc::dup3(new.as_raw_fd(), old.as_raw_fd(), libc::O_CLOEXEC) }).map(drop)
+}
+
 /// Adds `fd`.
 pub fn add(epoll: &OwnedFd, fd: RawFd, flags: u32, data: u64) -> io::Result<()> {
     control(epoll, libc::EPOLL_CTL_ADD, fd, flags, data)

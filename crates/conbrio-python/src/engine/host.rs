@@ -8,7 +8,7 @@ use conbrio_core::ready::Ready;
 use conbrio_core::sources::{Side, Sources};
 use conbrio_core::turn::{Host, Works};
 use conbrio_driver::driver::{Driver, Events, Timeout};
-use conbrio_driver::event::{Event, Token};
+use conbrio_driver::event::{Event, Interest, Token};
 use pyo3::prelude::*;
 
 use super::{Devices, Engine};
@@ -154,22 +154,33 @@ impl Running<'_, '_> {
 
     /// Pushes who hears the events on the ready queue.
     fn hear(&self, devices: &Devices, events: &Events) -> Outcome<()> {
-        let mut woken = false;
-        self.engine.sources.lend(self.py, |sources| {
+        let woken = events.iter().any(|event| event.token == Token::WAKE);
+        let over = self.engine.sources.lend(self.py, |sources| {
             self.engine.works.lend(self.py, |works| {
                 works.stats.events.add(events.len() as u64);
-                woken = events.iter().any(|event| event.token == Token::WAKE);
-                events
-                    .iter()
-                    .filter(|event| event.token != Token::WAKE)
-                    .for_each(|event| push_hearers(event, sources, &mut works.ready));
-            });
+                push_all(devices, events, sources, &mut works.ready)
+            })
         });
+        if over {
+            self.renew(devices)?;
+        }
         if woken {
             self.hear_wake(devices)
         } else {
             Ok(())
         }
+    }
+
+    /// Begins to watch anew, as the system reports a descriptor that was closed: a forked child holds it open.
+    #[cold]
+    fn renew(&self, devices: &Devices) -> Outcome<()> {
+        let mut watched = self
+            .engine
+            .sources
+            .lend(self.py, |sources| sources.watched());
+        watched.push((devices.wake.read_fd(), Token::WAKE, Interest::READ));
+        let renewed = devices.driver.renew(&watched);
+        renewed.map_err(|error| os_error(self.py, &error))
     }
 
     /// Empties the wake: bytes other than zero are signals.
@@ -194,18 +205,39 @@ impl Running<'_, '_> {
     }
 }
 
-/// Pushes who hears one event; the reader of a descriptor comes before its writer, as CPython has it.
+/// Pushes who hears the events, and tells whether there was one of a registration that is over.
 #[inline]
-fn push_hearers(event: Event, sources: &Sources<Runnable>, ready: &mut Ready<Runnable>) {
+fn push_all(
+    devices: &Devices,
+    events: &Events,
+    sources: &Sources<Runnable>,
+    ready: &mut Ready<Runnable>,
+) -> bool {
+    let is_armed = |fd| devices.driver.is_armed(fd);
+    let mut over = false;
+    for event in events.iter().filter(|event| event.token != Token::WAKE) {
+        let heard = push_hearers(event, sources, ready);
+        over |= !heard && sources.is_over(event.token, is_armed);
+    }
+    over
+}
+
+/// Pushes who hears one event, and tells whether anybody does; the reader of a descriptor comes before its writer, as
+/// CPython has it.
+#[inline]
+fn push_hearers(event: Event, sources: &Sources<Runnable>, ready: &mut Ready<Runnable>) -> bool {
     let sides = [
         (event.readable, Side::Reader),
         (event.writable, Side::Writer),
     ];
+    let mut heard = false;
     for (_, side) in sides.into_iter().filter(|(reported, _)| *reported) {
         if let Some(runnable) = sources.find(event.token, side) {
             ready.push(runnable.share());
+            heard = true;
         }
     }
+    heard
 }
 
 impl Instance<Engine> {

@@ -5,6 +5,7 @@
 mod devices;
 mod host;
 mod signals;
+mod watching;
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -12,11 +13,10 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use conbrio_core::inbox::Inbox;
-use conbrio_core::sources::{Side, Sources};
+use conbrio_core::sources::Sources;
 use conbrio_core::timers::Key;
 use conbrio_core::turn::Works;
-use conbrio_driver::driver::{Driver, Events};
-use conbrio_driver::event::Interest;
+use conbrio_driver::driver::Events;
 use conbrio_driver::sys::datagram::Arrivals;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -25,7 +25,6 @@ use crate::ffi::{
     Class, ClassState, CurrentTask, Guarded, Instance, Object, Outcome, Raised, Ref, Slot, Visit,
     thread_ident,
 };
-use crate::report::os_error;
 use crate::runnable::Runnable;
 
 use devices::Origin;
@@ -319,115 +318,6 @@ impl Engine {
     ) -> R {
         self.arrivals
             .lend(py, |arrivals| user(arrivals.get_or_insert_default()))
-    }
-
-    /// Lets `runnable` hear `side` of `fd`; returns who heard it before.
-    ///
-    /// # Errors
-    /// `OSError` when the system cannot watch the descriptor; nothing has changed then.
-    pub(crate) fn watch(
-        &self,
-        py: Python<'_>,
-        fd: RawFd,
-        side: Side,
-        runnable: Runnable,
-    ) -> Outcome<Option<Runnable>> {
-        let devices = self.devices(py)?;
-        let change = self
-            .sources
-            .lend(py, |sources| sources.set(fd, side, runnable));
-        if let Some(refusal) = devices.driver.arm(fd, change.token, change.interest).err() {
-            let (gone, interest) = self.sources.lend(py, |sources| match change.old {
-                Some(old) => {
-                    let change = sources.set(fd, side, old);
-                    (change.old, change.interest)
-                }
-                None => sources.unset(fd, side),
-            });
-            drop((gone, interest));
-            return Err(os_error(py, &refusal));
-        }
-        self.note_watching(py);
-        self.touch(py);
-        Ok(change.old)
-    }
-
-    /// Lets `runnable` hear `side` of `fd` in place of somebody who does, so that the system need not be told.
-    pub(crate) fn rewatch(
-        &self,
-        py: Python<'_>,
-        fd: RawFd,
-        side: Side,
-        runnable: Runnable,
-    ) -> Option<Runnable> {
-        self.sources
-            .lend(py, |sources| sources.set(fd, side, runnable))
-            .old
-    }
-
-    /// Stops hearing `side` of `fd`; returns who heard it.
-    pub(crate) fn unwatch(&self, py: Python<'_>, fd: RawFd, side: Side) -> Option<Runnable> {
-        let (gone, interest, token) = self.sources.lend(py, |sources| {
-            let token = sources.token(fd);
-            let (gone, interest) = sources.unset(fd, side);
-            (gone, interest, token)
-        });
-        // What a forked child took from the system would be taken from its parent.
-        if gone.is_some()
-            && !self.origin.is_elsewhere()
-            && let Some(devices) = self.devices.lend(py, |devices| devices.clone())
-        {
-            // A descriptor that was closed first is no longer watched by the system: that is not an error.
-            let _ = match token {
-                Some(token) if interest != Interest::EMPTY => {
-                    devices.driver.arm(fd, token, interest)
-                }
-                _ => devices.driver.disarm(fd),
-            };
-            self.note_watching(py);
-        }
-        gone
-    }
-
-    /// Remembers the object by which `fd` is watched.
-    pub(crate) fn remember_file(&self, py: Python<'_>, fd: RawFd, file: &Object) {
-        let file = file.share();
-        let old = self.files.lend(py, |files| files.insert(fd, file));
-        drop(old);
-    }
-
-    /// Forgets it, once nobody hears the descriptor.
-    pub(crate) fn forget_file(&self, py: Python<'_>, fd: RawFd) {
-        if self
-            .sources
-            .lend(py, |sources| sources.interest(fd) != Interest::EMPTY)
-        {
-            return;
-        }
-        let gone = self.files.lend(py, |files| files.remove(&fd));
-        drop(gone);
-    }
-
-    /// The descriptor that is watched by this very object.
-    pub(crate) fn number_of_file(&self, py: Python<'_>, file: &Object) -> Option<RawFd> {
-        self.files.lend(py, |files| {
-            let (fd, _) = files.iter().find(|(_, known)| known.is(file))?;
-            Some(*fd)
-        })
-    }
-
-    /// Who hears `side` of `fd`.
-    pub(crate) fn watcher(&self, py: Python<'_>, fd: RawFd, side: Side) -> Option<Runnable> {
-        self.sources
-            .lend(py, |sources| sources.get(fd, side).map(Runnable::share))
-    }
-
-    /// Tells the turn whether there is anything to ask the driver about.
-    pub(crate) fn note_watching(&self, py: Python<'_>) {
-        let watched = self.sources.lend(py, |sources| !sources.is_empty());
-        self.works.lend(py, |works| {
-            works.watching = watched || self.signals.get() > 0;
-        });
     }
 
     /// The driver and the wake, made when first asked for.

@@ -26,7 +26,7 @@ const TCP: i32 = 6;
 /// Both ends of a connection, as they were when it was made: later the system may not know them any more.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Ends {
-    /// Our address, if there is one.
+    /// Our address, if there is one and it was asked for.
     pub(crate) local: Option<Address>,
     /// The peer's address, if there is one.
     pub(crate) peer: Option<Address>,
@@ -37,28 +37,33 @@ pub(crate) struct Ends {
 impl Ends {
     /// Asks the system.
     pub(crate) fn of(fd: RawFd, protocol: i32) -> Self {
-        let mut ends = Self {
-            local: Some(Address::default()),
-            peer: Some(Address::default()),
-            protocol,
-        };
-        ends.local = ends
-            .local
-            .filter_mut(|address| socket::local_address(fd, address).is_ok());
-        ends.peer = ends
-            .peer
-            .filter_mut(|address| socket::peer_address(fd, address).is_ok());
-        ends
+        Self::dialled(fd, protocol).asked(fd)
     }
 
-    /// The ends of a connection that was accepted from `peer`.
-    pub(crate) fn accepted(fd: RawFd, peer: Address, protocol: i32) -> Self {
-        let mut local = Address::default();
-        let known = socket::local_address(fd, &mut local).is_ok();
+    /// The ends of a connection that was accepted from `peer`; ours is asked for when somebody wants to know it.
+    pub(crate) const fn accepted(peer: Address, protocol: i32) -> Self {
         Self {
-            local: known.then_some(local),
+            local: None,
             peer: Some(peer),
             protocol,
+        }
+    }
+
+    /// The ends of a connection that `fd` has dialled, ours unasked too.
+    pub(crate) fn dialled(fd: RawFd, protocol: i32) -> Self {
+        let peer = Some(Address::default());
+        Self {
+            local: None,
+            peer: peer.filter_mut(|address| socket::peer_address(fd, address).is_ok()),
+            protocol,
+        }
+    }
+
+    /// The same with our end asked for.
+    pub(crate) fn asked(self, fd: RawFd) -> Self {
+        Self {
+            local: Self::local_of(fd),
+            ..self
         }
     }
 
@@ -72,7 +77,7 @@ impl Ends {
     }
 
     /// Whether the connection is TCP: said by its socket, or what a stream of its family is when nothing is said.
-    pub(super) fn is_tcp(&self) -> bool {
+    pub(crate) fn is_tcp(&self) -> bool {
         let unsaid = self.protocol == 0 && matches!(self.family(), INET | INET6);
         unsaid || self.protocol == TCP
     }
@@ -82,6 +87,11 @@ impl Ends {
             .or(self.peer)
             .map_or(0, |address| family(address.as_bytes()))
     }
+
+    /// What is known of the end that `fd` is.
+    fn local_of(fd: RawFd) -> Option<Address> {
+        Some(Address::default()).filter_mut(|address| socket::local_address(fd, address).is_ok())
+    }
 }
 
 /// Both ends as a connection keeps them: their bytes alone, as there may be very many connections.
@@ -89,7 +99,7 @@ impl Ends {
 pub(super) struct KeptEnds {
     /// The local address, then the peer's.
     bytes: Box<[u8]>,
-    /// How many bytes the local address has; `ABSENT` when there is none.
+    /// How many bytes the local address has; `ABSENT` when there is none, `UNASKED` when nobody has asked for it yet.
     local: u8,
     /// The same of the peer's.
     peer: u8,
@@ -100,30 +110,49 @@ pub(super) struct KeptEnds {
 /// The length of no address; a real one is shorter.
 const ABSENT: u8 = u8::MAX;
 
+/// The length of an address that the system has not been asked for.
+const UNASKED: u8 = u8::MAX - 1;
+
 impl KeptEnds {
     /// Packs.
     pub(super) fn of(ends: &Ends) -> Self {
-        let bytes =
-            |end: &Option<Address>| end.map_or_else(Vec::new, |end| end.as_bytes().to_vec());
+        let bytes = |end: &Option<Address>| end.as_ref().map_or(&[][..], Address::as_bytes).len();
         let length = |end: &Option<Address>| {
-            end.map_or(ABSENT, |end| {
-                u8::try_from(end.as_bytes().len()).unwrap_or(ABSENT)
-            })
+            end.as_ref()
+                .map_or(ABSENT, |_| u8::try_from(bytes(end)).unwrap_or(ABSENT))
         };
+        let mut packed = Vec::with_capacity(bytes(&ends.local) + bytes(&ends.peer));
+        for end in [&ends.local, &ends.peer].into_iter().flatten() {
+            packed.extend_from_slice(end.as_bytes());
+        }
         Self {
-            bytes: [bytes(&ends.local), bytes(&ends.peer)]
-                .concat()
-                .into_boxed_slice(),
+            bytes: packed.into_boxed_slice(),
             local: length(&ends.local),
             peer: length(&ends.peer),
             protocol: ends.protocol,
         }
     }
 
+    /// The same of ends of which ours has not been asked for.
+    pub(super) fn unasked(ends: &Ends) -> Self {
+        Self {
+            local: UNASKED,
+            ..Self::of(ends)
+        }
+    }
+
+    /// Asks the system for our end, if nobody has yet.
+    #[inline]
+    pub(super) fn ask(&mut self, fd: RawFd) {
+        if self.local == UNASKED {
+            *self = Self::of(&self.ends().asked(fd));
+        }
+    }
+
     /// Unpacks.
     fn ends(&self) -> Ends {
         let present = |length: u8| {
-            if length == ABSENT {
+            if length >= UNASKED {
                 0
             } else {
                 usize::from(length)
@@ -135,8 +164,8 @@ impl KeptEnds {
             .unwrap_or_default();
         let peer = rest.get(..present(self.peer)).unwrap_or_default();
         Ends {
-            local: (self.local != ABSENT).then(|| Address::of_bytes(local)),
-            peer: (self.peer != ABSENT).then(|| Address::of_bytes(peer)),
+            local: (self.local < UNASKED).then(|| Address::of_bytes(local)),
+            peer: (self.peer < UNASKED).then(|| Address::of_bytes(peer)),
             protocol: self.protocol,
         }
     }
@@ -245,6 +274,7 @@ pub(super) fn replacement(
 
 fn make(py: Python<'_>, this: &Instance<StreamTransport>, name: &str) -> Outcome<Option<Ref>> {
     let end = |choose: fn(&Ends) -> Option<Address>| {
+        ask_local(py, this);
         let address = this.ends.lend(py, |ends| choose(&ends.ends()));
         address.map_or_else(|| Ok(Ref::none()), |address| address_object(py, &address))
     };
@@ -259,9 +289,17 @@ fn make(py: Python<'_>, this: &Instance<StreamTransport>, name: &str) -> Outcome
     }
 }
 
+/// Asks the system for our end while it can answer, if nobody has yet.
+pub(super) fn ask_local(py: Python<'_>, this: &Instance<StreamTransport>) {
+    if this.life.open.get() {
+        this.ends.lend(py, |ends| ends.ask(this.fd.get()));
+    }
+}
+
 /// The Python socket, which owns the descriptor from now on.
 pub(super) fn sock(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<Ref> {
     if this.sock.is_empty() {
+        ask_local(py, this);
         let ends = this.ends.lend(py, |ends| ends.ends());
         let made = match this.own.replace(None) {
             Some(own) => python_socket(py, own, &ends)?,

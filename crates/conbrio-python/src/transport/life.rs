@@ -6,6 +6,7 @@ use pyo3::exceptions::{PyConnectionError, PyOSError, PyResourceWarning};
 use pyo3::prelude::*;
 
 use super::StreamTransport;
+use super::extra::ask_local;
 use crate::ffi::{
     Instance, Object, Outcome, Own, Raised, Ref, Thunk, attribute, call_keyword, call_method,
     context, object, raise, write_unraisable,
@@ -26,11 +27,12 @@ pub(super) fn close(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome
     if this.life.closing.replace(true) {
         return Ok(());
     }
-    this.stop_reading(py);
     if this.owed(py) > 0 {
+        this.stop_reading(py);
         return Ok(());
     }
     this.stop_writing(py);
+    this.end_reading(py);
     lose(py, this, Ref::none())
 }
 
@@ -52,7 +54,7 @@ pub(super) fn force_close(
     this.forget_owed(py);
     this.stop_writing(py);
     if !this.life.closing.replace(true) {
-        this.stop_reading(py);
+        this.end_reading(py);
     }
     lose(py, this, exception.share())
 }
@@ -106,8 +108,12 @@ pub(super) fn connection_lost(
     };
     // What the protocol raises stands aside until the rest is done.
     let told = told.map_err(Raised::take);
-    let closed = close_socket(py, this).map_err(Raised::take);
+    // With the protocol goes, as a rule, the last who could ask for our address.
     this.protocol.clear();
+    if this.object().is_shared() {
+        ask_local(py, this);
+    }
+    let closed = close_socket(py, this).map_err(Raised::take);
     this.fields.event_loop.clear();
     this.context.clear();
     let left = this
@@ -134,8 +140,13 @@ pub(super) fn connection_lost(
 /// Closes the descriptor, whoever owns it.
 fn close_socket(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<()> {
     this.life.open.set(false);
-    drop(this.own.replace(None));
-    this.touch(py);
+    let own = this.own.replace(None);
+    if let Some(engine) = this.engine() {
+        engine.closing(py, this.fd.get(), own.is_some());
+        // Order: a peer in this loop hears of it in the next turn.
+        engine.touch(py);
+    }
+    drop(own);
     match this.sock.share() {
         Some(sock) => call_method(py, &sock, names::close(py), &[]).map(drop),
         None => Ok(()),

@@ -23,7 +23,9 @@ pub(crate) enum Connection<'a> {
     /// A Python socket, which goes on owning it.
     Socket(&'a Object),
     /// Accepted natively: owned by the transport until somebody asks for the socket.
-    Accepted(OwnedFd, Box<Ends>),
+    Accepted(OwnedFd, Ends),
+    /// The same of one that was dialled.
+    Dialled(OwnedFd, Ends),
 }
 
 /// What a transport is made of besides its connection.
@@ -149,7 +151,7 @@ fn adopt(
     this: &Instance<StreamTransport>,
     connection: Connection<'_>,
 ) -> Outcome<RawFd> {
-    let (fd, ends) = match connection {
+    let (fd, ends, nodelay) = match connection {
         Connection::Socket(sock) => {
             let fd = call_method(py, sock, names::fileno(py), &[])?
                 .bind(py)
@@ -162,21 +164,28 @@ fn adopt(
             if !is_known_family(fd) {
                 ask_python(py, this, sock)?;
             }
-            (fd, Box::new(Ends::of(fd, protocol)))
+            let ends = Ends::of(fd, protocol);
+            (fd, KeptEnds::of(&ends), ends.is_tcp())
         }
         Connection::Accepted(own, ends) => {
             let fd = own.as_raw_fd();
             drop(this.own.replace(Some(own)));
-            (fd, ends)
+            // Its listener sends small packets at once, and so does it.
+            (fd, KeptEnds::unasked(&ends), false)
+        }
+        Connection::Dialled(own, ends) => {
+            let fd = own.as_raw_fd();
+            drop(this.own.replace(Some(own)));
+            (fd, KeptEnds::unasked(&ends), ends.is_tcp())
         }
     };
-    if ends.is_tcp() {
+    if nodelay {
         // A connection that is already broken refuses; reading will tell.
         let _ = socket::set_nodelay(fd, true);
     }
     this.fd.set(fd);
     this.life.open.set(true);
-    drop(this.ends.replace(KeptEnds::of(&ends)));
+    drop(this.ends.replace(ends));
     Ok(fd)
 }
 

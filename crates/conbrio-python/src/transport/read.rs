@@ -4,6 +4,7 @@ use std::io;
 use std::mem::MaybeUninit;
 
 use conbrio_core::inflow::{DIRECT, Read};
+use conbrio_core::sources::Side;
 use conbrio_driver::sys::socket;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -272,12 +273,7 @@ impl Instance<StreamTransport> {
             return Ok(());
         };
         let runnable = crate::ffi::Thunk::new(self.own(), heard);
-        drop(engine.watch(
-            py,
-            self.fd.get(),
-            conbrio_core::sources::Side::Reader,
-            runnable,
-        )?);
+        drop(engine.watch(py, self.fd.get(), Side::Reader, runnable)?);
         self.life.reading.set(true);
         Ok(())
     }
@@ -287,7 +283,22 @@ impl Instance<StreamTransport> {
         if self.life.reading.replace(false)
             && let Some(engine) = self.engine()
         {
-            drop(engine.unwatch(py, self.fd.get(), conbrio_core::sources::Side::Reader));
+            drop(engine.unwatch(py, self.fd.get(), Side::Reader));
+        }
+    }
+
+    /// The same of a connection that is closed in the next turn: then the system need not be told.
+    pub(super) fn end_reading(&self, py: Python<'_>) {
+        if !self.life.reading.replace(false) {
+            return;
+        }
+        let Some(engine) = self.engine() else {
+            return;
+        };
+        if self.own.lend(py, |own| own.is_some()) {
+            engine.unwatch_closing(py, self.fd.get(), Side::Reader);
+        } else {
+            drop(engine.unwatch(py, self.fd.get(), Side::Reader));
         }
     }
 
