@@ -1,14 +1,19 @@
 //! What waits for a moment: exact order, ties first in first out, cancelled at once.
 //!
-//! An indexed heap with four children a node. Its own room because the order of deadlines is a
-//! promise, and because the form behind it may change. It never reads the clock.
+//! A heap with four children a node. A cancelled item goes at once; its entry stays in the heap until
+//! it comes to the top, or until such entries are more than the others. Its own room because the order
+//! of deadlines is a promise, and because the form behind it may change. It never reads the clock.
+
+mod entry;
+
+use entry::{Entry, FAN, disorder, least, order};
 
 /// Marks the end of the list of free slots.
 const NO_SLOT: u32 = u32::MAX;
-/// How many children a node has: one cache line of entries.
-const FAN: usize = 4;
 /// Below this many slots nothing is given back.
 const KEPT: usize = 1024;
+/// How many dead entries more than others the heap bears.
+const SPARE: usize = 64;
 
 /// Names one pending item.
 ///
@@ -43,35 +48,13 @@ impl Key {
     }
 }
 
-/// One place in the heap: deadline, sequence and slot in one number, so that one comparison
-/// orders by deadline and then by age.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Entry(u128);
-
-impl Entry {
-    #[inline]
-    const fn new(deadline: u64, sequence: u32, slot: u32) -> Self {
-        Self(((deadline as u128) << 64) | ((sequence as u128) << 32) | slot as u128)
-    }
-
-    #[inline]
-    const fn deadline(self) -> u64 {
-        (self.0 >> 64) as u64
-    }
-
-    #[inline]
-    const fn slot(self) -> u32 {
-        (self.0 & 0xffff_ffff) as u32
-    }
-}
-
 /// Where an item is kept while its entry moves about.
 #[derive(Debug)]
 struct Slot<T> {
     /// Distinguishes the items that are kept here one after another.
     generation: u32,
-    /// The entry's place in the heap; in a free slot the next free slot.
-    place: u32,
+    /// The entry's sequence; in a free slot the next free slot.
+    sequence: u32,
     /// Invariant: none exactly in a free slot.
     item: Option<T>,
 }
@@ -79,7 +62,7 @@ struct Slot<T> {
 /// Items by deadline.
 #[derive(Debug)]
 pub struct Timers<T> {
-    /// Invariant: no entry is less than its parent, and its slot's `place` says where it stands.
+    /// Invariant: no entry is less than its parent, and the first one's item still waits.
     heap: Vec<Entry>,
     /// The items; they do not move.
     slots: Vec<Slot<T>>,
@@ -89,6 +72,8 @@ pub struct Timers<T> {
     sequence: u32,
     /// The next push's generation.
     generation: u32,
+    /// How many items wait; the other entries in the heap are dead.
+    waiting: usize,
     /// How many items went since memory was last looked after.
     removals: usize,
 }
@@ -108,6 +93,7 @@ impl<T> Timers<T> {
             free: NO_SLOT,
             sequence: 0,
             generation: 0,
+            waiting: 0,
             removals: 0,
         }
     }
@@ -124,8 +110,9 @@ impl<T> Timers<T> {
         self.sequence = sequence + 1;
         self.generation = generation.wrapping_add(1);
         let place = self.heap.len();
-        let slot = self.take_slot(generation, item);
+        let slot = self.take_slot(generation, sequence, item);
         let entry = Entry::new(order(deadline), sequence, slot);
+        self.waiting += 1;
         self.heap.push(entry);
         self.rise(place, entry);
         Key::new(slot, generation)
@@ -135,21 +122,35 @@ impl<T> Timers<T> {
     #[inline]
     pub fn cancel(&mut self, key: Key) -> Option<T> {
         let slot = self.slots.get(key.slot() as usize)?;
-        if slot.generation != key.generation() || slot.item.is_none() {
+        if slot.generation != key.generation() {
             return None;
         }
-        let place = slot.place as usize;
-        self.remove(place)
+        let item = self.vacate(key.slot())?;
+        // The first one waited until now: if it is of this slot, it is this one.
+        if self
+            .heap
+            .first()
+            .is_some_and(|first| first.slot() == key.slot())
+        {
+            self.clear_top();
+        } else if self.heap.len() - self.waiting > self.waiting + SPARE {
+            self.compact();
+        }
+        self.look_after_memory();
+        Some(item)
     }
 
     /// Takes the first item out if its deadline is strictly before `before`.
     #[inline]
     pub fn pop_due(&mut self, before: f64) -> Option<T> {
-        let first = self.heap.first()?;
+        let first = *self.heap.first()?;
         if first.deadline() >= order(before) {
             return None;
         }
-        self.remove(0)
+        let item = self.vacate(first.slot());
+        self.clear_top();
+        self.look_after_memory();
+        item
     }
 
     /// Says when the first item is due.
@@ -158,27 +159,16 @@ impl<T> Timers<T> {
         self.heap.first().map(|entry| disorder(entry.deadline()))
     }
 
-    /// Says when the item of `key` is due, if it still waits.
-    pub fn deadline(&self, key: Key) -> Option<f64> {
-        let slot = self.slots.get(key.slot() as usize)?;
-        if slot.generation != key.generation() || slot.item.is_none() {
-            return None;
-        }
-        self.heap
-            .get(slot.place as usize)
-            .map(|entry| disorder(entry.deadline()))
-    }
-
     /// Counts what waits.
     #[inline]
     pub fn len(&self) -> usize {
-        self.heap.len()
+        self.waiting
     }
 
     /// Tells whether nothing waits.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.heap.is_empty()
+        self.waiting == 0
     }
 
     /// Goes through the items, in no order.
@@ -192,6 +182,8 @@ impl<T> Timers<T> {
         let mut heap = std::mem::take(&mut self.heap);
         let mut slots = std::mem::take(&mut self.slots);
         self.free = NO_SLOT;
+        self.waiting = 0;
+        heap.retain(|entry| waits(&slots, *entry));
         heap.sort_unstable();
         heap.iter()
             .filter_map(|entry| slots.get_mut(entry.slot() as usize)?.item.take())
@@ -200,11 +192,12 @@ impl<T> Timers<T> {
 
     /// Puts `item` into a free slot, or a new one.
     #[inline]
-    fn take_slot(&mut self, generation: u32, item: T) -> u32 {
+    fn take_slot(&mut self, generation: u32, sequence: u32, item: T) -> u32 {
         let index = self.free;
         if let Some(slot) = self.slots.get_mut(index as usize) {
-            self.free = slot.place;
+            self.free = slot.sequence;
             slot.generation = generation;
+            slot.sequence = sequence;
             slot.item = Some(item);
             return index;
         }
@@ -212,49 +205,73 @@ impl<T> Timers<T> {
         let index = u32::try_from(self.slots.len()).unwrap_or(NO_SLOT);
         self.slots.push(Slot {
             generation,
-            place: 0,
+            sequence,
             item: Some(item),
         });
         index
     }
 
-    /// Takes the entry at `place` out, and its item.
+    /// Takes the item out of a slot, which is free then.
     #[inline]
-    fn remove(&mut self, place: usize) -> Option<T> {
-        let gone = *self.heap.get(place)?;
-        let last = self.heap.pop()?;
-        if place < self.heap.len() {
-            // The last one goes where the gap is, and from there up or down.
-            let parent = self.heap.get(place.wrapping_sub(1) / FAN);
-            if place > 0 && parent.is_some_and(|parent| last < *parent) {
-                self.rise(place, last);
-            } else {
-                self.sink(place, last);
-            }
-        }
-        let free = self.free;
-        let slot = self.slots.get_mut(gone.slot() as usize)?;
-        slot.place = free;
-        let item = slot.item.take();
-        self.free = gone.slot();
-        self.removals += 1;
-        // Seldom enough that a look through all slots costs a removal next to nothing.
-        if self.removals > KEPT + self.slots.len() / 8 || self.heap.is_empty() {
-            self.shrink();
-        }
-        item
+    fn vacate(&mut self, index: u32) -> Option<T> {
+        let slot = self.slots.get_mut(index as usize)?;
+        let item = slot.item.take()?;
+        slot.sequence = self.free;
+        self.free = index;
+        self.waiting -= 1;
+        Some(item)
     }
 
-    /// Writes `entry` at `place` and notes it in its slot.
+    /// Whether the item of `entry` still waits.
+    #[inline]
+    fn waits(&self, entry: Entry) -> bool {
+        waits(&self.slots, entry)
+    }
+
+    /// Takes the first entry out, whose item has gone, and the dead ones that come to the top then.
+    #[inline]
+    fn clear_top(&mut self) {
+        loop {
+            let Some(last) = self.heap.pop() else {
+                return;
+            };
+            if self.heap.is_empty() {
+                return;
+            }
+            self.sink(0, last);
+            let first = self.heap.first();
+            if self.heap.len() == self.waiting || first.is_some_and(|first| self.waits(*first)) {
+                return;
+            }
+        }
+    }
+
+    /// Takes all dead entries out, as they are more than the others.
+    #[cold]
+    fn compact(&mut self) {
+        let Self { heap, slots, .. } = self;
+        heap.retain(|entry| waits(slots, *entry));
+        for place in (0..heap.len().div_ceil(FAN)).rev() {
+            if let Some(&entry) = self.heap.get(place) {
+                self.sink(place, entry);
+            }
+        }
+    }
+
+    /// Gives memory back now and then: seldom enough that a look through all slots costs a removal next to nothing.
+    #[inline]
+    fn look_after_memory(&mut self) {
+        self.removals += 1;
+        if self.removals > KEPT + self.slots.len() / 8 || self.waiting == 0 {
+            self.shrink();
+        }
+    }
+
+    /// Writes `entry` at `place`.
     #[inline]
     fn set(&mut self, place: usize, entry: Entry) {
         if let Some(here) = self.heap.get_mut(place) {
             *here = entry;
-        }
-        if let Some(slot) = self.slots.get_mut(entry.slot() as usize) {
-            #[expect(clippy::cast_possible_truncation, reason = "no more places than slots")]
-            let place = place as u32;
-            slot.place = place;
         }
     }
 
@@ -295,24 +312,27 @@ impl<T> Timers<T> {
     /// Starts the sequence anew, keeping the order; once in four thousand million pushes.
     #[cold]
     fn renumber(&mut self) {
-        self.heap.sort_unstable();
+        let Self { heap, slots, .. } = self;
+        heap.retain(|entry| waits(slots, *entry));
+        heap.sort_unstable();
         self.sequence = 0;
-        for place in 0..self.heap.len() {
-            let Some(&entry) = self.heap.get(place) else {
-                break;
-            };
-            let entry = Entry::new(entry.deadline(), self.sequence, entry.slot());
+        for entry in heap {
+            let slot = entry.slot();
+            *entry = Entry::new(entry.deadline(), self.sequence, slot);
+            if let Some(slot) = slots.get_mut(slot as usize) {
+                slot.sequence = self.sequence;
+            }
             self.sequence += 1;
-            self.set(place, entry);
         }
     }
 
     /// Gives back what most of the items left behind.
     fn shrink(&mut self) {
         self.removals = 0;
-        if self.slots.len() <= KEPT || self.heap.len() > self.slots.len() / 4 {
+        if self.slots.len() <= KEPT || self.waiting > self.slots.len() / 4 {
             return;
         }
+        self.compact();
         self.heap.shrink_to(KEPT.max(self.heap.len() * 2));
         let used = self.slots.iter().rposition(|slot| slot.item.is_some());
         let used = used.map_or(0, |last| last + 1);
@@ -330,54 +350,24 @@ impl<T> Timers<T> {
         self.free = NO_SLOT;
         for (index, slot) in self.slots.iter_mut().enumerate().rev() {
             if slot.item.is_none() {
-                slot.place = self.free;
+                slot.sequence = self.free;
                 self.free = u32::try_from(index).unwrap_or(NO_SLOT);
             }
         }
     }
 }
 
-/// Finds the least of the first four entries, and where it is.
+/// Whether the item of `entry` still waits: its slot may be another's by now.
 #[inline]
-fn least(children: &[Entry]) -> Option<(usize, Entry)> {
-    if let Some(&[one, two, three, four]) = children.first_chunk::<FAN>() {
-        // Bench: call_later; selections, since which child is least cannot be predicted.
-        let left = if two < one { (1, two) } else { (0, one) };
-        let right = if four < three { (3, four) } else { (2, three) };
-        return Some(if right.1 < left.1 { right } else { left });
-    }
-    children
-        .iter()
-        .copied()
-        .enumerate()
-        .min_by_key(|child| child.1)
-}
-
-/// Maps a deadline to a number of the same order; equal deadlines to equal numbers.
-#[inline]
-fn order(deadline: f64) -> u64 {
-    if deadline.is_nan() {
-        return 0;
-    }
-    // Adding zero makes one zero of the two.
-    let bits = (deadline + 0.0).to_bits();
-    let negative = bits >> 63 == 1;
-    bits ^ if negative { u64::MAX } else { 1 << 63 }
-}
-
-/// Takes back what [`order`] did.
-#[inline]
-fn disorder(number: u64) -> f64 {
-    match number {
-        0 => f64::NEG_INFINITY,
-        _ if number >> 63 == 1 => f64::from_bits(number ^ (1 << 63)),
-        _ => f64::from_bits(!number),
-    }
+fn waits<T>(slots: &[Slot<T>], entry: Entry) -> bool {
+    slots
+        .get(entry.slot() as usize)
+        .is_some_and(|slot| slot.sequence == entry.sequence() && slot.item.is_some())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{KEPT, Key, Timers, disorder, order};
+    use super::{KEPT, Key, SPARE, Timers};
 
     #[test]
     fn a_deadline_that_is_no_number_is_due() {
@@ -404,27 +394,6 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::float_cmp, reason = "the bits are the promise")]
-    fn numbers_keep_the_order() {
-        let moments = [
-            f64::NEG_INFINITY,
-            -1e300,
-            -2.5,
-            -1e-300,
-            0.0,
-            1e-300,
-            2.5,
-            f64::INFINITY,
-        ];
-        assert!(moments.is_sorted_by(|&one, &two| order(one) < order(two)));
-        assert!(
-            moments
-                .iter()
-                .all(|&moment| disorder(order(moment)) == moment)
-        );
-    }
-
-    #[test]
     fn both_zeroes_are_one_moment() {
         let mut timers = Timers::new();
         timers.push(0.0, 1);
@@ -437,11 +406,9 @@ mod tests {
     fn an_old_key_names_nothing() {
         let mut timers = Timers::new();
         let old = timers.push(1.0, 'a');
-        assert_eq!(timers.deadline(old), Some(1.0));
         assert_eq!(timers.cancel(old), Some('a'));
         let new = timers.push(1.0, 'b');
         assert_eq!(timers.cancel(old), None);
-        assert_eq!(timers.deadline(old), None);
         assert_eq!(timers.cancel(Key::from_bits(new.to_bits())), Some('b'));
         timers.push(1.0, 'c');
         timers.drain_all();
@@ -477,6 +444,28 @@ mod tests {
         assert_eq!(timers.pop_due(0.0), Some(-1));
         assert_eq!(timers.cancel(new), None);
         assert_eq!(timers.drain_all(), (0..500).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn dead_entries_are_never_many_and_change_no_order() {
+        let mut timers = Timers::new();
+        // 7,919 is prime: every moment comes once, in a scattered order.
+        let moments = (0..10_000_u32).map(|number| number * 7_919 % 10_000);
+        let keys: Vec<_> = moments
+            .map(|moment| (moment, timers.push(f64::from(moment), moment)))
+            .collect();
+        for &(moment, key) in keys.iter().filter(|(moment, _)| moment % 4 != 3) {
+            assert_eq!(timers.cancel(key), Some(moment));
+            let dead = timers.heap.len() - timers.len();
+            assert!(dead <= timers.len() + SPARE, "{dead}");
+        }
+        let left: Vec<_> = std::iter::from_fn(|| timers.pop_due(f64::INFINITY)).collect();
+        assert!(
+            left.iter()
+                .copied()
+                .eq((0..10_000).filter(|moment| moment % 4 == 3))
+        );
+        assert!(timers.heap.is_empty() && timers.next().is_none());
     }
 
     #[test]
