@@ -26,7 +26,10 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         crate::watch::methods(state_methods(builder)),
     )))
     .attribute_set(shape::attribute_set);
-    properties(builder).create(py, None)
+    let class = properties(builder).create(py, None)?;
+    shape::learn(py, object(&class))
+        .map_err(|raised| PyErr::from_value(raised.take().bind(py).to_owned()))?;
+    Ok(class)
 }
 
 /// `EventLoop(driver=None)`.

@@ -4,11 +4,11 @@ use conbrio_core::turn::run_until_stopped;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use super::shape;
+use super::{schedule, shape};
 use crate::engine::{Engine, Running};
 use crate::ffi::{
     Builder, Instance, Object, Outcome, Raised, Ref, attribute, call, call_keyword, call_method,
-    is_true, object, raise, thread_ident,
+    is_coroutine, is_true, object, raise, thread_ident,
 };
 use crate::names;
 use crate::report::ends_loop;
@@ -117,21 +117,7 @@ fn run_until_complete(py: Python<'_>, this: &Instance<Engine>, awaitable: &Objec
     this.check_closed()?;
     check_running(py, this)?;
     this.check_process()?;
-    let is_future =
-        crate::ffi::attribute_if_any(py, awaitable, names::asyncio_future_blocking(py))?;
-    let is_new = is_future.is_none_or(|blocking| blocking.is_none());
-    let future = call_keyword(
-        py,
-        names::ensure_future(py)?,
-        &[awaitable],
-        (names::event_loop(py), this.object()),
-    )?;
-    if is_new {
-        // An exception is raised here if the run ends early: nobody needs to hear of it again.
-        future
-            .bind(py)
-            .setattr(names::log_destroy_pending(py), false)?;
-    }
+    let (future, is_new) = future_of(py, this, awaitable)?;
     let stop = names::stop_when_done(py)?;
     call_method(py, &future, names::add_done_callback(py), &[stop])?;
     let ran = call_method(py, this.object(), names::run_forever(py), &[]);
@@ -150,6 +136,33 @@ fn run_until_complete(py: Python<'_>, this: &Instance<Engine>, awaitable: &Objec
         return Err(PyRuntimeError::new_err("Event loop stopped before Future completed.").into());
     }
     call_method(py, &future, names::result(py), &[])
+}
+
+/// The future that `run_until_complete` waits for, and whether it was made for that.
+fn future_of(py: Python<'_>, this: &Instance<Engine>, awaitable: &Object) -> Outcome<(Ref, bool)> {
+    if is_coroutine(awaitable)
+        && let Some(task) = schedule::task_of(py, this, awaitable)?
+    {
+        // Bench: run_until_complete; what `ensure_future` comes to.
+        task.set_logs_destroy(false);
+        return Ok((task.erase(), true));
+    }
+    let is_future =
+        crate::ffi::attribute_if_any(py, awaitable, names::asyncio_future_blocking(py))?;
+    let is_new = is_future.is_none_or(|blocking| blocking.is_none());
+    let future = call_keyword(
+        py,
+        names::ensure_future(py)?,
+        &[awaitable],
+        (names::event_loop(py), this.object()),
+    )?;
+    if is_new {
+        // An exception is raised here if the run ends early: nobody needs to hear of it again.
+        future
+            .bind(py)
+            .setattr(names::log_destroy_pending(py), false)?;
+    }
+    Ok((future, is_new))
 }
 
 fn is_done(py: Python<'_>, future: &Object) -> Outcome<bool> {

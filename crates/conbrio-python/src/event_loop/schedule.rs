@@ -7,11 +7,11 @@ use pyo3::types::PyString;
 use super::{fallback, shape};
 use crate::engine::Engine;
 use crate::ffi::{
-    Args, Builder, Instance, Object, Outcome, Parameters, Raised, Ref, as_float, call_keyword,
+    Args, Builder, Instance, Object, Outcome, Own, Parameters, Raised, Ref, as_float, call_keyword,
     call_method, float, is_float, is_true, object,
 };
 use crate::handle::{self, call_at};
-use crate::task::{self, Making};
+use crate::task::{self, Making, Task};
 use crate::{future, names};
 
 /// Adds the methods.
@@ -226,6 +226,28 @@ fn add_callback(py: Python<'_>, this: &Instance<Engine>, given: &Object) -> Outc
     let context = py.import("contextvars")?.call_method0("copy_context")?;
     handle::call_soon(py, this, &run, &[], Some(object(&context)))?;
     Ok(Ref::none())
+}
+
+/// A task of a coroutine, if `create_task` would make one natively and nobody has put another in its place.
+///
+/// # Errors
+/// `MemoryError`.
+pub(super) fn task_of(
+    py: Python<'_>,
+    this: &Instance<Engine>,
+    coroutine: &Object,
+) -> Outcome<Option<Own<Task>>> {
+    shape::look(py, this);
+    if !this.task_factory.is_empty() || !this.plain_tasks.get() || !makes_natively(py, this) {
+        return Ok(None);
+    }
+    let making = Making {
+        coroutine,
+        name: None,
+        context: None,
+        eager: false,
+    };
+    task::create(py, this, &making).map(Some)
 }
 
 fn create_task(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<Ref> {

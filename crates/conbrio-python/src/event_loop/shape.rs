@@ -2,15 +2,66 @@
 //!
 //! Native rooms schedule and read the clock without asking Python, as long as Python would do the same.
 
+use std::sync::OnceLock;
+
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use crate::engine::Engine;
-use crate::ffi::{Class, Instance, Object, Outcome, attribute};
+use crate::ffi::{Class, Instance, Object, Outcome, Unchanged, attribute};
 use crate::names;
+
+/// The methods that matter, as they are on our own class.
+static METHODS: OnceLock<Unchanged> = OnceLock::new();
+
+fn methods(py: Python<'_>) -> [&Bound<'_, PyString>; 5] {
+    [
+        names::call_soon(py),
+        names::call_later(py),
+        names::call_at(py),
+        names::create_task(py),
+        names::time(py),
+    ]
+}
+
+/// Remembers those methods as they are on `class`, the native one.
+///
+/// # Errors
+/// When there is no such method.
+pub(super) fn learn(py: Python<'_>, class: &Object) -> Outcome<()> {
+    let _ = METHODS.set(Unchanged::of(py, class, &methods(py))?);
+    Ok(())
+}
+
+/// Whether all of them are ours: the common answer, found by a look at one number.
+// Bench: run_until_complete.
+fn are_all_ours(py: Python<'_>, this: &Instance<Engine>) -> bool {
+    let own = || {
+        this.object()
+            .bind(py)
+            .getattr(pyo3::intern!(py, "__dict__"))
+    };
+    METHODS.get().is_some_and(|methods| {
+        methods.holds(py, this.object())
+            && own().is_ok_and(|own| !methods.is_any_in(py, crate::ffi::object(&own)))
+    })
+}
 
 /// Looks at the loop's class and its own attributes; called when a run begins and when an attribute is set.
 pub(super) fn look(py: Python<'_>, this: &Instance<Engine>) {
+    look_at_classes(py, this);
+    if are_all_ours(py, this) {
+        let shapes = [
+            &this.plain_timers,
+            &this.plain,
+            &this.plain_tasks,
+            &this.plain_clock,
+        ];
+        for shape in shapes {
+            shape.set(true);
+        }
+        return;
+    }
     let timers = is_ours(py, this, names::call_at(py));
     this.plain_timers.set(timers);
     this.plain.set(
@@ -21,7 +72,6 @@ pub(super) fn look(py: Python<'_>, this: &Instance<Engine>) {
     this.plain_tasks
         .set(is_ours(py, this, names::create_task(py)));
     this.plain_clock.set(is_ours(py, this, names::time(py)));
-    look_at_classes(py, this);
 }
 
 /// Looks at which classes asyncio itself would make tasks and futures of; called when a run begins, and outside of one.
@@ -58,14 +108,7 @@ pub(super) fn attribute_set(py: Python<'_>, this: &Instance<Engine>, name: &Obje
     let _ = Engine::NAME;
     crate::dial::attribute_set(py, this, name);
     let name = name.as_ptr();
-    let matters = [
-        names::call_soon(py),
-        names::call_later(py),
-        names::call_at(py),
-        names::create_task(py),
-        names::time(py),
-    ];
-    if matters.iter().any(|one| one.as_ptr() == name) {
+    if methods(py).iter().any(|one| one.as_ptr() == name) {
         look(py, this);
     }
 }
