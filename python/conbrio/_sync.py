@@ -224,6 +224,7 @@ if TYPE_CHECKING or sys.version_info < (3, 12):
     wait_for = asyncio.wait_for
 else:
     _usual_wait_for = asyncio.wait_for
+    _timeout = _conbrio.timeout
 
     async def wait_for(fut: Any, timeout: float | None) -> Any:  # noqa: ASYNC109 - asyncio's own
         """Wait for a future or coroutine, at most so long; ``TimeoutError`` when that is over.
@@ -232,7 +233,7 @@ else:
         """
         if timeout is not None and timeout <= 0:
             return await _usual_wait_for(fut, timeout)
-        async with _conbrio.timeout(timeout):
+        async with _timeout(timeout):
             return await fut
 
     wait_for.__module__ = "conbrio"
