@@ -13,8 +13,8 @@ use pyo3::prelude::*;
 
 use super::{Devices, Engine};
 use crate::ffi::{
-    Instance, Object, Outcome, Raised, as_float, call, call_method, check_signals, object, raise,
-    take_raised,
+    Instance, Object, Outcome, Raised, arenas, as_float, call, call_method, check_signals, object,
+    raise, take_raised,
 };
 use crate::names;
 use crate::report::os_error;
@@ -122,6 +122,7 @@ impl Running<'_, '_> {
         events: &mut Events,
         timeout: Timeout,
     ) -> Outcome<std::io::Result<()>> {
+        arenas::rest(self.py);
         self.engine.hear_signals(self.py, devices)?;
         let inbox = &self.engine.inbox;
         inbox.enter_sleep();

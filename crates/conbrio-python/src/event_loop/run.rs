@@ -7,8 +7,8 @@ use pyo3::prelude::*;
 use super::{schedule, shape};
 use crate::engine::{Engine, Running};
 use crate::ffi::{
-    Builder, Instance, Object, Outcome, Raised, Ref, attribute, call, call_keyword, call_method,
-    is_coroutine, is_true, object, raise, thread_ident,
+    Builder, Instance, Object, Outcome, Raised, Ref, arenas, attribute, call, call_keyword,
+    call_method, is_coroutine, is_true, object, raise, thread_ident,
 };
 use crate::names;
 use crate::report::ends_loop;
@@ -93,6 +93,7 @@ fn run_forever(py: Python<'_>, this: &Instance<Engine>) -> Outcome<Ref> {
     check_running(py, this)?;
     this.check_process()?;
     shape::look(py, this);
+    arenas::keep(py);
     let visit = Visit::enter(py, this)?;
     // PyO3 counts attachments; one for the whole run lets what it drops meanwhile be dropped at once.
     let ran = Python::attach(|py| {

@@ -5,6 +5,7 @@
     reason = "one promise of CPython's covers the whole of such a conversation"
 )]
 
+pub(crate) mod arenas;
 mod args;
 mod audit;
 mod buffer;
