@@ -30,6 +30,8 @@ pub(super) struct StreamProtocol {
     transport: Slot,
     callback: Slot,
     closed: Slot,
+    /// Where the reader was made, in debug mode; here, since a dictionary for it would be looked through at every packet.
+    source: Slot,
     rejects: Cell<bool>,
     over_ssl: Cell<bool>,
     paused: Cell<bool>,
@@ -75,6 +77,7 @@ impl StreamProtocol {
             transport: Slot::empty(),
             callback: Slot::empty(),
             closed: Slot::empty(),
+            source: Slot::empty(),
             rejects: Cell::new(false),
             over_ssl: Cell::new(false),
             paused: Cell::new(false),
@@ -82,7 +85,7 @@ impl StreamProtocol {
         }
     }
 
-    fn slots(&self) -> [&Slot; 10] {
+    fn slots(&self) -> [&Slot; 11] {
         [
             &self.dict,
             &self.reference,
@@ -94,6 +97,7 @@ impl StreamProtocol {
             &self.transport,
             &self.callback,
             &self.closed,
+            &self.source,
         ]
     }
 }
@@ -253,12 +257,8 @@ fn slots(builder: Builder<StreamProtocol>) -> Builder<StreamProtocol> {
     );
     let builder = slot!(builder, c"_task", c"The task of a server's callback.", task);
     let builder = slot!(builder, c"_transport", c"The transport.", transport);
-    let builder = slot!(
-        builder,
-        c"_client_connected_cb",
-        c"A server's callback.",
-        callback
-    );
+    let builder = slot!(builder, c"_client_connected_cb", c"The callback.", callback);
+    let builder = slot!(builder, c"_source_traceback", c"Where it began.", source);
     builder.property(
         c"_closed",
         c"A future: the connection is gone.",
