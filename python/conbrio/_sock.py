@@ -53,7 +53,7 @@ class SocketVerbs:
             offset: int,
             count: int | None,
             size: int,
-            always_placed: bool,  # noqa: FBT001 - the native half's shape
+            always_placed: bool,
             /,
         ) -> Any: ...
         def _try_reading(self, sock: socket.socket, method: str, /, *args: Any) -> Any: ...

@@ -1,9 +1,9 @@
 """TLS that goes wrong: cut handshakes, other tongues, silence, and what is left behind."""
 
 import asyncio
-import resource
 import contextlib
 import gc
+import resource
 import socket
 import ssl
 import weakref
@@ -243,7 +243,7 @@ def many_descriptors():
     """Room for both ends of a thousand connections."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = max(before[0], 4096)
-    if before[1] not in (resource.RLIM_INFINITY,) and before[1] < wanted:
+    if before[1] != resource.RLIM_INFINITY and before[1] < wanted:
         pytest.skip("the system does not give enough descriptors")
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, before[1]))
     yield

@@ -11,7 +11,6 @@ import sys
 import pytest
 
 from loopkit import peers, subject
-from loopkit.peers import Recorder
 
 HOSTS = ["127.0.0.1", pytest.param("::1", marks=pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here"))]
 WAYS = [
@@ -120,7 +119,7 @@ ARGUMENTS = [
     (("255.255.255.255", 1), {}),
     (("255.255.255.255", 1), {"all_errors": True}),
     (("::1", 1), {}),
-    (("0.0.0.0", 1), {}),  # noqa: S104 - it stands for this machine when it is connected to
+    (("0.0.0.0", 1), {}),
     (("127.0.0.01", 1), {}),
     (("127.1", 1), {}),
     (("::1%lo", 1), {}),

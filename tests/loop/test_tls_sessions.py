@@ -152,4 +152,3 @@ def test_a_peer_that_wants_to_negotiate_anew(run):
         return said, answer
 
     assert run(main()) == ((True, True), b"hello")
-
