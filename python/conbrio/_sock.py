@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ._conbrio import SocketWait
 
 if TYPE_CHECKING:
-    from collections.abc import Buffer
+    from typing_extensions import Buffer
 
 __all__ = ["SocketVerbs"]
 
