@@ -207,6 +207,49 @@ def test_a_connection_that_a_child_holds_open_does_not_keep_the_loop_busy(driver
     assert out.splitlines()[:7] == ["idle True", *["b'heard'"] * 3, *["b''"] * 3]
 
 
+def test_the_loop_lives_when_what_a_child_holds_is_reported_and_no_descriptor_is_left(driver):
+    code = """
+    import resource, socket
+    class Told(asyncio.Protocol):
+        def connection_made(self, transport):
+            made.set_result(transport)
+    async def main():
+        global made
+        loop = asyncio.get_running_loop()
+        made = loop.create_future()
+        server = await loop.create_server(Told, "127.0.0.1", 0)
+        peer = socket.create_connection(server.sockets[0].getsockname())
+        transport = await made
+        end, begin = os.pipe()
+        pid = os.fork()
+        if not pid:
+            os.close(begin)
+            os.read(end, 1)
+            os._exit(0)
+        os.close(end)
+        transport.abort()
+        await asyncio.sleep(0.01)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        peer.send(b"nobody reads this")
+        await asyncio.sleep(0.1)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        await asyncio.sleep(0.01)
+        began = time.process_time()
+        await asyncio.sleep(0.5)
+        print("idle", time.process_time() - began < 0.2)
+        os.close(begin)
+        os.waitpid(pid, 0)
+        peer.close()
+        server.close()
+        await server.wait_closed()
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(main())
+    """
+    status, out, error = children.run_python(code, driver, "-W", "ignore::DeprecationWarning")
+    assert (status, out, error) == (0, "idle True\n", "")
+
+
 def test_fork_from_another_thread_while_the_loop_sleeps(driver):
     code = """
     loop = new_loop()

@@ -110,6 +110,7 @@ impl Driver for Epoll {
     }
 
     fn renew(&self, armed: &[(RawFd, Token, Interest)]) -> io::Result<()> {
+        self.shared.store(true, Ordering::Relaxed);
         let fresh = sys::epoll::create()?;
         let mut known = self.known();
         known.clear();
@@ -119,7 +120,6 @@ impl Driver for Epoll {
                 insert(&mut known, fd);
             }
         }
-        self.shared.store(true, Ordering::Relaxed);
         // The number stays the same, so that nobody has to be told of the new instance.
         sys::epoll::replace(&self.instance, &fresh)
     }

@@ -163,7 +163,7 @@ impl Running<'_, '_> {
             })
         });
         if over {
-            self.renew(devices)?;
+            self.renew(devices);
         }
         if woken {
             self.hear_wake(devices)
@@ -174,14 +174,14 @@ impl Running<'_, '_> {
 
     /// Begins to watch anew, as the system reports a descriptor that was closed: a forked child holds it open.
     #[cold]
-    fn renew(&self, devices: &Devices) -> Outcome<()> {
+    fn renew(&self, devices: &Devices) {
         let mut watched = self
             .engine
             .sources
             .lend(self.py, |sources| sources.watched());
         watched.push((devices.wake.read_fd(), Token::WAKE, Interest::READ));
-        let renewed = devices.driver.renew(&watched);
-        renewed.map_err(|error| os_error(self.py, &error))
+        // Without a descriptor to spare it fails, and the next such report tries again.
+        let _ = devices.driver.renew(&watched);
     }
 
     /// Empties the wake: bytes other than zero are signals.
