@@ -15,14 +15,19 @@ use crate::names;
 /// Gives a protocol bytes without a call of its `data_received`; false when the call has to be made after all.
 pub(crate) type Feed = fn(Python<'_>, &Object, &[u8]) -> Outcome<bool>;
 
-/// Says how a protocol is fed, if it is one whose `data_received` is known.
-pub(crate) type Recognise = fn(Python<'_>, &Object) -> Option<Feed>;
+/// Which protocols are fed without a call, and how.
+pub(crate) struct Fed {
+    /// Says by which of `feeds` a protocol is fed, if it is one whose `data_received` is known.
+    pub(crate) recognise: fn(&Object) -> Option<u8>,
+    /// The ways of feeding.
+    pub(crate) feeds: [Feed; 2],
+}
 
-static RECOGNISE: OnceLock<Recognise> = OnceLock::new();
+static FED: OnceLock<Fed> = OnceLock::new();
 
 /// Says, once, which protocols are fed without a call.
-pub(crate) fn recognise_by(recognise: Recognise) {
-    let _ = RECOGNISE.set(recognise);
+pub(crate) fn feed_by(fed: Fed) {
+    let _ = FED.set(fed);
 }
 
 /// How a native protocol (a higher room's) takes what was received, with no Python object in between.
@@ -61,10 +66,19 @@ pub(crate) enum Hears {
     Native(&'static Native),
 }
 
+/// The same in one byte, as every connection has one.
+#[derive(Clone, Copy)]
+enum Way {
+    Called,
+    Buffered,
+    Fed(u8),
+    Native,
+}
+
 /// The protocol of one transport.
 pub(crate) struct Protocol {
     object: Slot,
-    hears: Cell<Hears>,
+    way: Cell<Way>,
 }
 
 impl Protocol {
@@ -72,7 +86,7 @@ impl Protocol {
     pub(crate) const fn none() -> Self {
         Self {
             object: Slot::empty(),
-            hears: Cell::new(Hears::Called),
+            way: Cell::new(Way::Called),
         }
     }
 
@@ -82,21 +96,20 @@ impl Protocol {
     /// What a foreign `__instancecheck__` raises.
     pub(crate) fn set(&self, py: Python<'_>, protocol: &Object) -> Outcome<()> {
         let class = names::buffered_protocol(py)?;
-        let hears = if let Some(native) = NATIVE.get().filter(|native| (native.is)(protocol)) {
-            Hears::Native(native)
+        let native = NATIVE.get().is_some_and(|native| (native.is)(protocol));
+        let fed = || FED.get().and_then(|fed| (fed.recognise)(protocol));
+        let way = if native {
+            Way::Native
         } else if protocol.bind(py).is_instance(&class.bind(py))? {
-            Hears::Buffered
-        } else if let Some(feed) = RECOGNISE
-            .get()
-            .and_then(|recognise| recognise(py, protocol))
-        {
-            Hears::Fed(feed)
+            Way::Buffered
+        } else if let Some(feed) = fed() {
+            Way::Fed(feed)
         } else if acts_buffered(py, protocol) {
-            Hears::Buffered
+            Way::Buffered
         } else {
-            Hears::Called
+            Way::Called
         };
-        self.hears.set(hears);
+        self.way.set(way);
         self.object.set(protocol.share());
         Ok(())
     }
@@ -115,7 +128,16 @@ impl Protocol {
     /// How it wants to be given bytes.
     #[inline]
     pub(crate) fn hears(&self) -> Hears {
-        self.hears.get()
+        let found = match self.way.get() {
+            Way::Called => None,
+            Way::Buffered => Some(Hears::Buffered),
+            Way::Fed(which) => FED
+                .get()
+                .and_then(|fed| fed.feeds.get(usize::from(which)))
+                .map(|feed| Hears::Fed(*feed)),
+            Way::Native => NATIVE.get().map(Hears::Native),
+        };
+        found.unwrap_or(Hears::Called)
     }
 
     /// Shows the collector the protocol.

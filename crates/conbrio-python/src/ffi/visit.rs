@@ -41,7 +41,8 @@ impl Visit<'_> {
     /// Shows an object by address, null for none.
     #[inline]
     pub(super) fn pointer(&mut self, pointer: *mut ffi::PyObject) {
-        if self.answer == 0 && !pointer.is_null() {
+        // Most places are empty: they are asked about first, and the answer once for each visit that is made.
+        if !pointer.is_null() && self.answer == 0 {
             // SAFETY: the collector's own callback, given a live object that the visited one refers to.
             self.answer = unsafe { (self.callback)(pointer, self.arg) };
         }

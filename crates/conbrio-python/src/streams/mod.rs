@@ -21,7 +21,7 @@ use pyo3::types::PyString;
 use crate::ffi::{
     Class as _, Instance, Object, Outcome, Raised, Ref, Unchanged, attribute, call, object,
 };
-use crate::protocol::{Feed, recognise_by};
+use crate::protocol::{Fed, feed_by};
 
 /// The package's classes, and their methods that native code relies on, as they were at import.
 pub(crate) struct Ours {
@@ -47,7 +47,10 @@ pub(crate) fn know_stock_streams(
 ) -> PyResult<()> {
     let py = protocol.py();
     stock::learn(py, object(reader), object(writer), object(protocol)).map_err(error_of(py))?;
-    recognise_by(recognise);
+    feed_by(Fed {
+        recognise,
+        feeds: [protocol::feed, stock::feed],
+    });
     Ok(())
 }
 
@@ -94,12 +97,12 @@ fn error_of(py: Python<'_>) -> impl Fn(Raised) -> PyErr {
     move |raised| PyErr::from_value(raised.take().bind(py).to_owned())
 }
 
-/// How a transport feeds `protocol`, if that is known.
-fn recognise(_py: Python<'_>, protocol: &Object) -> Option<Feed> {
+/// By which of the feeds a transport feeds `protocol`, if that is known.
+fn recognise(protocol: &Object) -> Option<u8> {
     if Instance::<protocol::StreamProtocol>::of(protocol).is_some() {
-        return Some(protocol::feed);
+        return Some(0);
     }
-    stock::is_stock(protocol).then_some(stock::feed as Feed)
+    stock::is_stock(protocol).then_some(1)
 }
 
 /// Makes the classes.
