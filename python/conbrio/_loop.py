@@ -24,7 +24,7 @@ from ._jobs import Jobs, executes_as_usual
 from ._serve import Listener
 from ._sock import SocketVerbs
 from ._spawn import Spawning, own_watcher
-from ._tls import StartTls, TlsProtocol
+from ._tls import StartTls, TlsProtocol, TlsProtocols
 from ._transports import Transports, sends_as_socket
 
 if sys.version_info < (3, 14):
@@ -301,9 +301,12 @@ class Loop(  # type: ignore[misc]  # mypy cannot compare signatures that end in 
         context: contextvars.Context | None = None,
     ) -> None:
         """Begin to accept connections on a listening socket."""
-        if not sslcontext and serve(self, protocol_factory, sock, server, backlog, context):
-            return
         timeouts = ssl_handshake_timeout, ssl_shutdown_timeout
+        factory: Callable[[], asyncio.BaseProtocol] = protocol_factory
+        if sslcontext:
+            factory = TlsProtocols(self, protocol_factory, sslcontext, timeouts)
+        if serve(self, factory, sock, server, backlog, context):
+            return
         Listener(self, protocol_factory, sock, sslcontext, server, backlog, timeouts, context).arm()
 
 

@@ -8,13 +8,15 @@ for each packet is native. Does not know how the flow moves bytes.
 import asyncio
 import collections
 import contextlib
+import functools
 import ssl
 from asyncio import sslproto, streams
+from collections.abc import Callable
 from typing import Any
 
 from ._conbrio import TlsFlow, TlsWriter, expect_tls
 
-__all__ = ["SSLTransport", "StartTls", "TlsProtocol"]
+__all__ = ["SSLTransport", "StartTls", "TlsProtocol", "TlsProtocols"]
 
 # ruff: noqa: SLF001, PLR0913 - the names and shapes are those that CPython's half uses
 
@@ -52,6 +54,7 @@ class TlsProtocol(TlsFlow, sslproto.SSLProtocol):
     # CPython's half makes a buffer of this size for each connection; the flow lends one to all.
     max_size = 0
 
+    _app_protocol: asyncio.BaseProtocol
     _app_reading_paused: bool
     _app_state: Any
     _app_transport: Any
@@ -60,6 +63,7 @@ class TlsProtocol(TlsFlow, sslproto.SSLProtocol):
     _incoming: Any
     _incoming_high_water: float
     _incoming_low_water: float
+    _loop: Any
     _outgoing: Any
     _outgoing_high_water: float
     _outgoing_low_water: float
@@ -135,6 +139,63 @@ class TlsProtocol(TlsFlow, sslproto.SSLProtocol):
         """Hear that the carrying transport is gone."""
         self._forget()
         super().connection_lost(exc)
+
+
+class TlsProtocols:
+    """Makes the protocol of each connection that a listener accepts: a TLS one before the program's.
+
+    Args:
+        loop: Who runs them.
+        protocol_factory: Called with nothing for the program's own.
+        sslcontext: What their TLS is like.
+        timeouts: Seconds for the handshake and for the shutdown.
+    """
+
+    def __init__(
+        self,
+        loop: Any,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        sslcontext: ssl.SSLContext,
+        timeouts: tuple[float | None, float | None],
+    ) -> None:
+        self._loop = loop
+        self._protocol_factory = protocol_factory
+        self._sslcontext = sslcontext
+        self._handshake_timeout, self._shutdown_timeout = timeouts
+
+    def __call__(self) -> TlsProtocol:
+        """Make one."""
+        protocol = self._protocol_factory()
+        # CPython: a task waits for each handshake, to tell of its failure in debug mode.
+        waiter = self._loop.create_future() if self._loop._debug else None
+        tls = TlsProtocol(
+            self._loop,
+            protocol,
+            self._sslcontext,
+            waiter,
+            server_side=True,
+            ssl_handshake_timeout=self._handshake_timeout,
+            ssl_shutdown_timeout=self._shutdown_timeout,
+        )
+        if waiter is not None:
+            waiter.add_done_callback(functools.partial(tell_of_failure, tls))
+        return tls
+
+
+def tell_of_failure(tls: TlsProtocol, waiter: "asyncio.Future[None]") -> None:
+    """Report a handshake that failed."""
+    exception = None if waiter.cancelled() else waiter.exception()
+    if exception is None:
+        return
+    handler: Any = tls._loop
+    handler.call_exception_handler(
+        {
+            "message": "Error on transport creation for incoming connection",
+            "exception": exception,
+            "protocol": tls._app_protocol,
+            "transport": tls._app_transport,
+        }
+    )
 
 
 class StartTls:

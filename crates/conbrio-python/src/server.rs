@@ -1,7 +1,7 @@
 //! Listening sockets: accepted in batches, each connection given its protocol and a transport.
 //!
-//! Its own room because it runs once per connection and CPython does it with a task each. It does not know TLS: such a
-//! server accepts in Python.
+//! Its own room because it runs once per connection and CPython does it with a task each. It does not know TLS:
+//! the factory of such a server makes a protocol that does.
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 

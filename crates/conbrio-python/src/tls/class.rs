@@ -8,10 +8,8 @@ use super::read::{control_reading, discard, read};
 use super::write::{control_writing, encrypt_and_send, send, settle, write_all};
 use super::{Marks, OWN, State, Switches, TlsFlow, feed, keep};
 use crate::ffi::{
-    Args, Buffer, Builder, Instance, Object, Outcome, Raised, Ref, as_float, attribute, is_true,
-    object,
+    Args, Buffer, Builder, Instance, Object, Outcome, Raised, Ref, as_float, is_true, object,
 };
-use crate::names;
 use crate::protocol::Native;
 use crate::transport::Chunk;
 
@@ -296,14 +294,25 @@ fn parts(builder: Builder<TlsFlow>) -> Builder<TlsFlow> {
     )
 }
 
-fn state_of(py: Python<'_>, member: &Object) -> Result<State, Raised> {
-    let name = attribute(py, member, names::name(py))?;
-    let name = name.bind(py).extract::<String>()?;
-    Ok(match name.as_str() {
-        "DO_HANDSHAKE" => State::Handshake,
-        "WRAPPED" => State::Wrapped,
-        "FLUSHING" => State::Flushing,
-        "SHUTDOWN" => State::Shutdown,
-        _ => State::Unwrapped,
+/// CPython's members of `SSLProtocolState`, with what each is here.
+fn states(py: Python<'_>) -> PyResult<&'static [(Py<PyAny>, State); 5]> {
+    static STATES: PyOnceLock<[(Py<PyAny>, State); 5]> = PyOnceLock::new();
+    STATES.get_or_try_init(py, || {
+        let members = py.import("asyncio.sslproto")?.getattr("SSLProtocolState")?;
+        let member = |name: &str| members.getattr(name).map(Bound::unbind);
+        Ok([
+            (member("WRAPPED")?, State::Wrapped),
+            (member("DO_HANDSHAKE")?, State::Handshake),
+            (member("FLUSHING")?, State::Flushing),
+            (member("SHUTDOWN")?, State::Shutdown),
+            (member("UNWRAPPED")?, State::Unwrapped),
+        ])
     })
+}
+
+fn state_of(py: Python<'_>, member: &Object) -> Result<State, Raised> {
+    let found = states(py)?
+        .iter()
+        .find(|(known, _)| known.is(member.bind(py)));
+    Ok(found.map_or(State::Unwrapped, |(_, state)| *state))
 }
