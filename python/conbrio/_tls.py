@@ -115,13 +115,23 @@ class TlsProtocol(TlsFlow, sslproto.SSLProtocol):
             del handshake_exc
         self._loop.call_soon(self._do_read)  # type: ignore[attr-defined]
 
+    def _do_flush(self) -> None:
+        # Nothing more is received once close() was called. CPython: what had come before is.
+        if self._app_transport is not None and self._app_transport._closed:
+            self._drop()
+        super()._do_flush()  # type: ignore[misc]
+
     def _do_shutdown(self) -> None:
         # What the peer sends until it has heard of the end is nobody's. CPython: takes it for an
-        # error (bpo-39951). What else is wrong, the shutdown itself finds.
+        # error (bpo-39951).
         if not self._eof_received:
-            with contextlib.suppress(ssl.SSLError):
-                self._discard()
+            self._drop()
         super()._do_shutdown()  # type: ignore[misc]
+
+    def _drop(self) -> None:
+        """Decrypt for nobody what has come; what is wrong with it, the next step finds."""
+        with contextlib.suppress(ssl.SSLError):
+            self._discard()
 
     # ---------------------------------------------------------------- a transport that is not ours
 

@@ -192,3 +192,56 @@ def test_bytes_after_close(run, paused):
         await server.wait_closed()
 
     run(main())
+
+
+class FirstPiece(asyncio.BufferedProtocol):
+    """Closes its transport when memory for three bytes has been filled once."""
+
+    def __init__(self):
+        self.memory = memoryview(bytearray(3))
+        self.transport = None
+        self.data = b""
+        self.lost = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def get_buffer(self, sizehint):
+        assert not self.transport.is_closing()
+        return self.memory
+
+    def buffer_updated(self, nbytes):
+        self.data += self.memory[:nbytes]
+        self.transport.close()
+
+    def connection_lost(self, exc):
+        self.lost.set_result(exc)
+
+
+@pytest.mark.beyond_asyncio("gives a protocol what it has not read when its transport is closed")
+@pytest.mark.parametrize(("kind", "read"), [(Notes, b""), (FirstPiece, b"ear")])
+def test_bytes_that_are_not_read_at_close(run, kind, read):
+    async def main():
+        loop = asyncio.get_running_loop()
+        far = Notes()
+        server = await loop.create_server(lambda: far, HOST, 0, ssl=certificates.server())
+        port = server.sockets[0].getsockname()[1]
+        context = certificates.client()
+        transport, near = await loop.create_connection(
+            kind, HOST, port, ssl=context, server_hostname="localhost"
+        )
+        while far.transport is None:
+            await asyncio.sleep(0)
+        if kind is Notes:
+            transport.pause_reading()
+        far.transport.write(b"early")
+        await asyncio.sleep(0.01)
+        transport.resume_reading()
+        transport.close()
+        assert await asyncio.wait_for(near.lost, 10) is None
+        assert await asyncio.wait_for(far.lost, 10) is None
+        server.close()
+        await server.wait_closed()
+        return near.data
+
+    assert run(main()) == read

@@ -70,6 +70,8 @@ pub(crate) struct TlsFlow {
     lost: Cell<u32>,
     /// The turn's end is going to encrypt the backlog.
     flush_due: Cell<bool>,
+    /// The connection was closed here: the protocol is given nothing more.
+    deaf: Cell<bool>,
 }
 
 /// Who has been paused.
@@ -134,6 +136,7 @@ impl TlsFlow {
             incoming: Marks::default(),
             lost: Cell::new(0),
             flush_due: Cell::new(false),
+            deaf: Cell::new(false),
         }
     }
 

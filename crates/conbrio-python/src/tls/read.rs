@@ -35,11 +35,13 @@ fn read_later(py: Python<'_>, this: Own<TlsFlow>) -> Outcome<()> {
 
 fn read_and_write(py: Python<'_>, this: &Instance<TlsFlow>) -> Outcome<()> {
     if !this.switches.app_reading.get() {
-        match (this.engine.get(), this.protocol.hears()) {
-            (Some(engine), Hears::Buffered) => read_into(py, this, engine)?,
-            (Some(Engine::Native(session)), _) => read_natively(py, this, session)?,
-            (Some(Engine::Objects(objects)), _) => read_by_objects(py, this, objects)?,
-            (None, _) => {}
+        if !this.deaf.get() {
+            match (this.engine.get(), this.protocol.hears()) {
+                (Some(engine), Hears::Buffered) => read_into(py, this, engine)?,
+                (Some(Engine::Native(session)), _) => read_natively(py, this, session)?,
+                (Some(Engine::Objects(objects)), _) => read_by_objects(py, this, objects)?,
+                (None, _) => {}
+            }
         }
         write::after_read(py, this)?;
     }
@@ -197,11 +199,12 @@ fn fill_by_objects(
     Ok((filled, None))
 }
 
-/// Decrypts what has been received since the connection was closed here, and forgets it.
+/// Decrypts what has been received and forgets it: the connection was closed here, and the protocol hears no more.
 ///
 /// # Errors
 /// What Python's own objects raise.
 pub(super) fn discard(py: Python<'_>, this: &Instance<TlsFlow>) -> Outcome<()> {
+    this.deaf.set(true);
     match this.engine.get() {
         Some(Engine::Native(session)) => {
             let mut room = [const { MaybeUninit::uninit() }; PIECE];
