@@ -1,6 +1,6 @@
 """A task for each job, a limit on how many run at once, a time limit for all.
 
-    python -m conbrio examples/crawl.py
+python -m conbrio examples/crawl.py
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """An echo server on asyncio's streams: each line goes back to where it came from.
 
-    python examples/streams_echo.py 8081
-    python -m conbrio examples/streams_echo.py 8081
+python examples/streams_echo.py 8081
+python -m conbrio examples/streams_echo.py 8081
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """A web server on aiohttp: greets by name, and counts its visitors.
 
-    python examples/web_server.py 8080
-    python -m conbrio examples/web_server.py 8080
+python examples/web_server.py 8080
+python -m conbrio examples/web_server.py 8080
 """
 
 import itertools

@@ -9,13 +9,13 @@ import contextvars
 import socket
 import sys
 from asyncio import base_events
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from . import _conbrio
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
 __all__ = ["Dials", "resolve_literal"]
 

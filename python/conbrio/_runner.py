@@ -45,9 +45,7 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # final by its documentatio
             return super().run(coro, context=context)  # type: ignore[arg-type,unused-ignore]
 
 
-def run(
-    main: Coroutine[Any, Any, T], *, debug: bool | None = None, primitives: bool = False
-) -> T:
+def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None, primitives: bool = False) -> T:
     """Run a coroutine to its end on a new loop of ours, and return its result.
 
     Afterwards tasks that are left are cancelled, asynchronous generators finalised, the default

@@ -159,7 +159,7 @@ class BoundedSemaphore(Semaphore, locks.BoundedSemaphore):
 
 
 # What `async with` gives is the place, an int; typeshed says the barrier.
-class Barrier(_Kept, _conbrio.Barrier, locks.Barrier, metaclass=_Standing):  # type: ignore[misc]
+class Barrier(_Kept, _conbrio.Barrier, locks.Barrier, metaclass=_Standing):
     """``asyncio.Barrier``, natively: lets so many tasks go on together."""
 
     __module__ = "conbrio"

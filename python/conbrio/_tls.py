@@ -152,7 +152,7 @@ class TlsProtocol(TlsFlow, sslproto.SSLProtocol):
 
 
 class TlsProtocols:
-    """Makes the protocol of each connection that a listener accepts: a TLS one before the program's.
+    """Makes the protocol of each accepted connection: a TLS one before the program's.
 
     Args:
         loop: Who runs them.

@@ -7,6 +7,7 @@ import pytest
 
 conbrio = pytest.importorskip("conbrio")
 
+
 def test_what_is_left_waiting_is_collected():
     async def main():
         queue = conbrio.Queue()

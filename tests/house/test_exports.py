@@ -68,13 +68,19 @@ def homes(native: types.ModuleType, public: list[types.ModuleType]) -> dict[str,
     """Returns, for every public native name, the public modules that hold the same object."""
     names = [name for name in vars(native) if not name.startswith("_")]
     return {
-        name: [module.__name__ for module in public if any(value is getattr(native, name) for value in vars(module).values())]
+        name: [
+            module.__name__
+            for module in public
+            if any(value is getattr(native, name) for value in vars(module).values())
+        ]
         for name in names
         if not isinstance(getattr(native, name), types.ModuleType)
     }
 
 
-def misplaced(native: types.ModuleType, public: list[types.ModuleType], internal: dict[str, str]) -> list[str]:
+def misplaced(
+    native: types.ModuleType, public: list[types.ModuleType], internal: dict[str, str]
+) -> list[str]:
     """Returns every native name that has no home, has two, or tells of another."""
     wrong = []
     for name, found in homes(native, public).items():
@@ -95,12 +101,20 @@ def test_a_native_name_has_one_home() -> None:
 def test_all_says_what_is_there() -> None:
     assert sorted(conbrio.__all__) == list(conbrio.__all__)
     assert [name for name in conbrio.__all__ if not hasattr(conbrio, name)] == []
-    public = {name for name, value in vars(conbrio).items() if not name.startswith("_") and not isinstance(value, types.ModuleType)}
+    public = {
+        name
+        for name, value in vars(conbrio).items()
+        if not name.startswith("_") and not isinstance(value, types.ModuleType)
+    }
     assert public == {name for name in conbrio.__all__ if not name.startswith("_")}
 
 
 def test_a_public_class_says_where_it_lives() -> None:
-    classes = [getattr(conbrio, name) for name in conbrio.__all__ if isinstance(getattr(conbrio, name), type)]
+    classes = [
+        getattr(conbrio, name)
+        for name in conbrio.__all__
+        if isinstance(getattr(conbrio, name), type)
+    ]
     assert [one.__qualname__ for one in classes if one.__module__ != "conbrio"] == []
 
 
@@ -124,5 +138,7 @@ def test_what_is_misplaced_is_found() -> None:
     assert misplaced(native, [], {}) == ["Task lives in no public module"]
     assert misplaced(native, [], {"Task": "a reason"}) == []
     assert misplaced(native, [home, other], {}) == ["Task lives in ['conbrio', 'conbrio.testing']"]
-    astray = misplaced(module_with("conbrio._conbrio", Task=stray), [module_with("conbrio", Task=stray)], {})
+    astray = misplaced(
+        module_with("conbrio._conbrio", Task=stray), [module_with("conbrio", Task=stray)], {}
+    )
     assert astray == ["Task lives in conbrio and says conbrio._conbrio"]

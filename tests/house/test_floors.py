@@ -80,7 +80,11 @@ class Source:
 
 def sources(root: pathlib.Path) -> Iterator[Source]:
     """Yields every file that the rules are for."""
-    for folder, pattern in (("crates", "*/src/**/*.rs"), ("crates", "*/tests/**/*.rs"), ("python", "**/*.py*")):
+    for folder, pattern in (
+        ("crates", "*/src/**/*.rs"),
+        ("crates", "*/tests/**/*.rs"),
+        ("python", "**/*.py*"),
+    ):
         for path in sorted((root / folder).glob(pattern)):
             if path.suffix in {".rs", ".py", ".pyi"}:
                 yield Source(root, path)
@@ -88,7 +92,8 @@ def sources(root: pathlib.Path) -> Iterator[Source]:
 
 # ------------------------------------------------------------------ reading Rust
 RUST_NOISE = re.compile(
-    r"""//[^\n]*|/\*.*?\*/|b?r(\#*)".*?"\1|b?"(?:\\.|[^"\\])*"|b?'(?:\\.[^']*|[^'\\\n])'""", re.DOTALL
+    r"""//[^\n]*|/\*.*?\*/|b?r(\#*)".*?"\1|b?"(?:\\.|[^"\\])*"|b?'(?:\\.[^']*|[^'\\\n])'""",
+    re.DOTALL,
 )
 
 
@@ -179,7 +184,9 @@ def python_functions(text: str) -> Iterator[tuple[str, int]]:
 # ------------------------------------------------------------------ the rules
 def floor(house: str, room: str) -> int | None:
     """Returns the floor a room lies on, or none when the map does not know it."""
-    return next((level for level, rooms in enumerate(FLOORS.get(house, [])) if room in rooms.split()), None)
+    return next(
+        (level for level, rooms in enumerate(FLOORS.get(house, [])) if room in rooms.split()), None
+    )
 
 
 def wrong_uses(source: Source) -> Iterator[str]:
@@ -204,7 +211,9 @@ def wrong_words(source: Source) -> Iterator[str]:
         code = rust_code(source.text)
         if re.search(r"\bsuper::super\b", code):
             yield f"{source.name}: `super::super`; name the room from the crate"
-        if (source.house, source.room) not in UNSAFE_ROOMS and re.search(r"\bunsafe\s*(\{|fn|impl|extern|trait)", code):
+        if (source.house, source.room) not in UNSAFE_ROOMS and re.search(
+            r"\bunsafe\s*(\{|fn|impl|extern|trait)", code
+        ):
             yield f"{source.name}: `unsafe` outside the rooms for it"
         if source.house != "conbrio-python" and re.search(r"\bpyo3\b", code):
             yield f"{source.name}: only conbrio-python names PyO3"
@@ -224,7 +233,9 @@ def wrong_sizes(source: Source) -> Iterator[str]:
     for part in source.within:
         if part.partition(".")[0].strip("_") in VAGUE:
             yield f"{source.name}: `{part}` is a name that fits everything"
-    functions = rust_functions(rust_code(source.text)) if source.is_rust else python_functions(source.text)
+    functions = (
+        rust_functions(rust_code(source.text)) if source.is_rust else python_functions(source.text)
+    )
     for name, length in functions:
         if length > FUNCTION_LINES_MAX:
             yield f"{source.name}: `{name}` has {length} lines, and {FUNCTION_LINES_MAX} are the most"
@@ -234,7 +245,10 @@ def wrong_manifest(root: pathlib.Path, crate: str) -> Iterator[str]:
     """Yields what a crate depends on and may not."""
     manifest = tomllib.loads((root / "crates" / crate / "Cargo.toml").read_text())
     tables = [manifest, *manifest.get("target", {}).values()]
-    for extra in sorted({name for table in tables for name in table.get("dependencies", {})} - CRATES.get(crate, set())):
+    for extra in sorted(
+        {name for table in tables for name in table.get("dependencies", {})}
+        - CRATES.get(crate, set())
+    ):
         yield f"crates/{crate}/Cargo.toml: {extra} is not on the map"
     if manifest.get("lints", {}).get("workspace") is not True:
         yield f"crates/{crate}/Cargo.toml: `[lints] workspace = true` is missing"
@@ -242,7 +256,12 @@ def wrong_manifest(root: pathlib.Path, crate: str) -> Iterator[str]:
 
 def violations(root: pathlib.Path) -> list[str]:
     """Returns everything below `root` that breaks a rule of the house."""
-    found = [wrong for source in sources(root) for rule in (wrong_uses, wrong_words, wrong_sizes) for wrong in rule(source)]
+    found = [
+        wrong
+        for source in sources(root)
+        for rule in (wrong_uses, wrong_words, wrong_sizes)
+        for wrong in rule(source)
+    ]
     crates = [path.parent.name for path in sorted((root / "crates").glob("*/Cargo.toml"))]
     return found + [wrong for crate in crates for wrong in wrong_manifest(root, crate)]
 
@@ -254,7 +273,9 @@ def test_a_file_keeps_to_the_house(source: Source) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("crate", sorted(path.parent.name for path in (ROOT / "crates").glob("*/Cargo.toml")))
+@pytest.mark.parametrize(
+    "crate", sorted(path.parent.name for path in (ROOT / "crates").glob("*/Cargo.toml"))
+)
 def test_a_crate_depends_only_on_what_the_map_allows(crate: str) -> None:
     assert list(wrong_manifest(ROOT, crate)) == []
 
@@ -301,9 +322,12 @@ def test_what_is_planted_is_found(tmp_path: pathlib.Path, path: str, text: str, 
 
 def test_what_is_allowed_is_not_found(tmp_path: pathlib.Path) -> None:
     good = {
-        "crates/conbrio-core/src/turn.rs": HEADER + "use crate::{clock::now, ready::{Ready, Other}};\n// unsafe { }\n",
-        "crates/conbrio-python/src/ffi/class.rs": HEADER + "fn f() { unsafe { g('\"') } }\nfn h(x: &'static str) {}\n",
-        "crates/conbrio-core/src/ready.rs": HEADER + 'const X: &str = "unsafe { crate::turn }";\n#[cfg(test)]\nmod t { use super::*; }\n',
+        "crates/conbrio-core/src/turn.rs": HEADER
+        + "use crate::{clock::now, ready::{Ready, Other}};\n// unsafe { }\n",
+        "crates/conbrio-python/src/ffi/class.rs": HEADER
+        + "fn f() { unsafe { g('\"') } }\nfn h(x: &'static str) {}\n",
+        "crates/conbrio-core/src/ready.rs": HEADER
+        + 'const X: &str = "unsafe { crate::turn }";\n#[cfg(test)]\nmod t { use super::*; }\n',
         "python/conbrio/_loop.py": '"""Loop."""\nfrom ._connect import connect\nfrom typing import TYPE_CHECKING\n'
         "if TYPE_CHECKING:\n    from ._runner import Runner\n",
         "python/conbrio/gevent/hub.py": '"""Hub."""\nfrom . import loop\nfrom .._loop import Loop\n',

@@ -41,7 +41,11 @@ def by_place(arguments: list[tuple[str, object, str]]) -> list[tuple[str, object
 
 def public_methods(owners: list[type]) -> list[str]:
     """Returns the names of the methods that the first owner shows."""
-    return [name for name in dir(owners[0]) if not name.startswith("_") and callable(getattr(owners[0], name))]
+    return [
+        name
+        for name in dir(owners[0])
+        if not name.startswith("_") and callable(getattr(owners[0], name))
+    ]
 
 
 def disagreement(ours: type, owners: list[type], name: str) -> str | None:
@@ -68,7 +72,9 @@ def disagreement(ours: type, owners: list[type], name: str) -> str | None:
 CASES = [(ours, owners, name) for ours, owners in TWINS for name in public_methods(owners)]
 
 
-@pytest.mark.parametrize(("ours", "owners", "name"), CASES, ids=[f"{ours.__name__}.{name}" for ours, _, name in CASES])
+@pytest.mark.parametrize(
+    ("ours", "owners", "name"), CASES, ids=[f"{ours.__name__}.{name}" for ours, _, name in CASES]
+)
 def test_a_method_takes_what_asyncios_takes(ours: type, owners: list[type], name: str) -> None:
     if reason := DIFFERS.get(f"{ours.__name__}.{name}"):
         pytest.skip(reason)
@@ -86,12 +92,26 @@ def every_keyword(self, callback, *args, **kwargs): ...
 
 @pytest.mark.parametrize(
     ("function", "good"),
-    [(call_soon, True), (with_more, True), (renamed, False), (positional, False), (without_context, False), (other_default, False), (every_keyword, True)],
+    [
+        (call_soon, True),
+        (with_more, True),
+        (renamed, False),
+        (positional, False),
+        (without_context, False),
+        (other_default, False),
+        (every_keyword, True),
+    ],
 )
 def test_what_differs_is_found(function: types.FunctionType, good: bool) -> None:
     ours = type("Ours", (), {"call_soon": function})
-    assert (disagreement(ours, [asyncio.AbstractEventLoop, asyncio.SelectorEventLoop], "call_soon") is None) is good
+    assert (
+        disagreement(ours, [asyncio.AbstractEventLoop, asyncio.SelectorEventLoop], "call_soon")
+        is None
+    ) is good
 
 
 def test_what_is_missing_is_found() -> None:
-    assert disagreement(type("Ours", (), {}), [asyncio.AbstractEventLoop], "call_soon") == "call_soon is missing"
+    assert (
+        disagreement(type("Ours", (), {}), [asyncio.AbstractEventLoop], "call_soon")
+        == "call_soon is missing"
+    )

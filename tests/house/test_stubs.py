@@ -14,13 +14,17 @@ ALLOWED = pathlib.Path(__file__).with_name("stubs_allowed.txt")
 def stubtest(*words: str, folder: pathlib.Path) -> subprocess.CompletedProcess[str]:
     """Runs stubtest in a folder of its own."""
     argv = [sys.executable, "-m", "mypy.stubtest", *words]
-    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run(
+        argv, cwd=folder, capture_output=True, text=True, check=False, timeout=300
+    )
 
 
 @pytest.mark.timeout(300)
 def test_the_stubs_are_true(tmp_path: pathlib.Path) -> None:
     pytest.importorskip("conbrio")
-    done = stubtest("conbrio", "--allowlist", str(ALLOWED), "--ignore-unused-allowlist", folder=tmp_path)
+    done = stubtest(
+        "conbrio", "--allowlist", str(ALLOWED), "--ignore-unused-allowlist", folder=tmp_path
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -50,7 +54,9 @@ TYPING = sorted((pathlib.Path(__file__).resolve().parents[1] / "typing").glob("*
 def mypy(path: pathlib.Path, folder: pathlib.Path) -> subprocess.CompletedProcess[str]:
     """Runs mypy in strict mode over one file."""
     argv = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(folder), str(path)]
-    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run(
+        argv, cwd=folder, capture_output=True, text=True, check=False, timeout=300
+    )
 
 
 @pytest.mark.timeout(300)

@@ -29,7 +29,8 @@ def is_coroutine_function(function):
 
 
 def test_there_are_such_methods():
-    assert ("Queue", "get") in METHODS and ("StreamReader", "readexactly") in METHODS
+    assert ("Queue", "get") in METHODS
+    assert ("StreamReader", "readexactly") in METHODS
 
 
 @pytest.mark.parametrize(("name", "method"), METHODS)
@@ -51,14 +52,17 @@ def test_a_function_is_one_where_asyncios_is(name):
 
 def test_a_bound_method_is_one_too():
     queue = conbrio.Queue()
-    assert is_coroutine_function(queue.get) and not is_coroutine_function(queue.get_nowait)
-    assert inspect.ismethod(queue.get) and queue.get.__self__ is queue
+    assert is_coroutine_function(queue.get)
+    assert not is_coroutine_function(queue.get_nowait)
+    assert inspect.ismethod(queue.get)
+    assert queue.get.__self__ is queue
     assert queue.get == queue.get
 
 
 def test_a_mock_awaits_what_is_awaited():
     double = mock.AsyncMock(spec=conbrio.Queue)
-    assert isinstance(double.get, mock.AsyncMock) and isinstance(double.put, mock.AsyncMock)
+    assert isinstance(double.get, mock.AsyncMock)
+    assert isinstance(double.put, mock.AsyncMock)
     assert not isinstance(double.put_nowait, mock.AsyncMock)
     with swaps.held(True), mock.patch("asyncio.sleep") as sleep:
         assert isinstance(sleep, mock.AsyncMock)

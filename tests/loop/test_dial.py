@@ -12,7 +12,10 @@ import pytest
 
 from loopkit import peers, subject
 
-HOSTS = ["127.0.0.1", pytest.param("::1", marks=pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here"))]
+HOSTS = [
+    "127.0.0.1",
+    pytest.param("::1", marks=pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")),
+]
 WAYS = [
     "_ensure_resolved",
     "_connect_sock",
@@ -75,11 +78,15 @@ def test_what_is_known_of_the_connection(same, host):
     with listening(host) as listener:
 
         async def scenario(loop):
-            transport, _ = await loop.create_connection(asyncio.Protocol, host, listener.getsockname()[1])
+            transport, _ = await loop.create_connection(
+                asyncio.Protocol, host, listener.getsockname()[1]
+            )
             peer, where = listener.accept()
             sock = transport.get_extra_info("socket")
             told = [
-                transport.get_extra_info("peername") == listener.getsockname() == sock.getpeername(),
+                transport.get_extra_info("peername")
+                == listener.getsockname()
+                == sock.getpeername(),
                 transport.get_extra_info("sockname") == where == sock.getsockname(),
                 (sock.family, sock.type, sock.proto, sock.gettimeout()),
                 sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY),
@@ -138,8 +145,17 @@ def test_a_connection_that_fails_fails_as_asyncios_does(same, where, options):
         try:
             await loop.create_connection(asyncio.Protocol, *where, **options)
         except Exception as error:
-            causes = [error.__cause__ is None, error.__context__ is None, *getattr(error, "exceptions", ())]
-            return type(error), str(error), getattr(error, "errno", None), [repr(cause) for cause in causes]
+            causes = [
+                error.__cause__ is None,
+                error.__context__ is None,
+                *getattr(error, "exceptions", ()),
+            ]
+            return (
+                type(error),
+                str(error),
+                getattr(error, "errno", None),
+                [repr(cause) for cause in causes],
+            )
         return None
 
     assert same(scenario) is not None
@@ -269,7 +285,9 @@ def test_a_method_that_somebody_has_replaced_is_called(same, way, place):
 
             def replaced(*args, **options):
                 calls.append(way)
-                return getattr(kind, way)(*(args if place == "subclass" else (loop, *args)), **options)
+                return getattr(kind, way)(
+                    *(args if place == "subclass" else (loop, *args)), **options
+                )
 
             if place == "subclass":
                 loop.close()
@@ -351,7 +369,11 @@ assert heard == [("socket.connect", (listener.getsockname(),))], heard
 def test_an_audit_hook_hears_of_the_connection():
     factory = "conbrio:new_event_loop" if subject.is_conbrio() else "asyncio:SelectorEventLoop"
     done = subprocess.run(
-        [sys.executable, "-c", AUDITED, factory], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", AUDITED, factory],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
 
@@ -369,7 +391,9 @@ def test_debug_mode_logs_the_connection(loop, caplog):
     with listening() as listener:
         loop.run_until_complete(main(listener))
         port = listener.getsockname()[1]
-    assert any(f"connected to 127.0.0.1:{port}: (" in record.getMessage() for record in caplog.records)
+    assert any(
+        f"connected to 127.0.0.1:{port}: (" in record.getMessage() for record in caplog.records
+    )
 
 
 def test_no_descriptor_left_is_an_error_like_any_other(loop):

@@ -304,7 +304,11 @@ def test_errors_of_jobs_are_asyncios(loop):
 
     async def main():
         found = []
-        for error in (concurrent.futures.CancelledError("a"), concurrent.futures.InvalidStateError("b"), KeyError("c")):
+        for error in (
+            concurrent.futures.CancelledError("a"),
+            concurrent.futures.InvalidStateError("b"),
+            KeyError("c"),
+        ):
             try:
                 await loop.run_in_executor(None, job, error)
             except BaseException as raised:
@@ -312,7 +316,10 @@ def test_errors_of_jobs_are_asyncios(loop):
         return found
 
     assert loop.run_until_complete(main()) == [
-        (asyncio.CancelledError, ("a",)), (asyncio.InvalidStateError, ("b",)), (KeyError, ("c",))]
+        (asyncio.CancelledError, ("a",)),
+        (asyncio.InvalidStateError, ("b",)),
+        (KeyError, ("c",)),
+    ]
 
 
 def test_executors_future_of_another_class_works(loop):

@@ -14,6 +14,11 @@ except ImportError as error:
 
 
 def test_a_free_threaded_build_is_refused_at_import():
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
-    assert done.stdout == "conbrio needs a CPython with the interpreter lock; this is a free-threaded build\n"
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True
+    )
+    assert (
+        done.stdout
+        == "conbrio needs a CPython with the interpreter lock; this is a free-threaded build\n"
+    )
     assert done.stderr == ""

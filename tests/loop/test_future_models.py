@@ -12,7 +12,9 @@ import os
 import pytest
 
 conbrio = pytest.importorskip("conbrio")
-hypothesis = pytest.importorskip("hypothesis", reason="random programs are made by hypothesis, which is not installed")
+hypothesis = pytest.importorskip(
+    "hypothesis", reason="random programs are made by hypothesis, which is not installed"
+)
 st = hypothesis.strategies
 
 STEPS = int(os.environ.get("CONBRIO_MODEL_STEPS", "100000"))
@@ -118,7 +120,9 @@ class Model:
             case _ if self.futures and len(alive) < CROWD:
                 number = len(self.operations)
                 self.note(number, "begins")
-                self.operations.append(asyncio.ensure_future(self.operation(number, argument, what % 16 == 7)))
+                self.operations.append(
+                    asyncio.ensure_future(self.operation(number, argument, what % 16 == 7))
+                )
 
     async def pass_turn(self):
         """Lets one turn of the loop pass."""
@@ -154,7 +158,9 @@ async def wait(model, argument):
 
 async def gather(model, argument):
     """Gathers some."""
-    return await model.kit.gather(*model.some(argument), return_exceptions=argument % 2 == 1) and "all"
+    return (
+        await model.kit.gather(*model.some(argument), return_exceptions=argument % 2 == 1) and "all"
+    )
 
 
 async def shield(model, argument):
@@ -169,7 +175,10 @@ async def shield(model, argument):
 
 async def as_completed(model, argument):
     """Takes some as they end; one of them may be a coroutine."""
-    given = [*model.some(argument), *([child(argument % 5, argument // 8 % 3)] if argument % 2 else [])]
+    given = [
+        *model.some(argument),
+        *([child(argument % 5, argument // 8 % 3)] if argument % 2 else []),
+    ]
     seen = []
     for one in model.kit.as_completed(given, timeout=(None, 0, None, None)[argument // 2 % 4]):
         try:
@@ -192,7 +201,10 @@ async def wait_for(model, argument):
 async def timeout(model, argument):
     """Waits within two timeouts, of which one may be over."""
     loop = asyncio.get_running_loop()
-    async with model.kit.timeout(None) as outer, model.kit.timeout_at((None, loop.time() - 1)[argument % 5 == 4]):
+    async with (
+        model.kit.timeout(None) as outer,
+        model.kit.timeout_at((None, loop.time() - 1)[argument % 5 == 4]),
+    ):
         if argument % 3 == 0:
             outer.reschedule(loop.time() - 1 if argument % 2 else None)
         return await model.some(argument)[0]
@@ -202,7 +214,10 @@ async def group(model, argument):
     """Runs some coroutines in a group."""
     turns = [argument % 3, argument // 3 % 4, argument // 12 % 5]
     async with model.kit.TaskGroup() as tasks:
-        made = [tasks.create_task(child(count, (argument + place) % 4)) for place, count in enumerate(turns)]
+        made = [
+            tasks.create_task(child(count, (argument + place) % 4))
+            for place, count in enumerate(turns)
+        ]
         if argument % 7 == 0:
             await model.some(argument)[0]
     return [one.result() for one in made]
@@ -228,7 +243,11 @@ def test_a_trace_is_asyncios(operate, runners):
     most = max(1, STEPS // len(OPERATIONS) // STEPS_EACH)
 
     @hypothesis.settings(
-        max_examples=most, deadline=None, derandomize=True, database=None, suppress_health_check=list(hypothesis.HealthCheck)
+        max_examples=most,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
     )
     @hypothesis.given(PROGRAM)
     def traced_alike(program):

@@ -12,7 +12,10 @@ import pytest
 
 conbrio = pytest.importorskip("conbrio")
 
-OURS = {name: getattr(conbrio, name) for name in ("gather", "timeout", "timeout_at", "TaskGroup", "wait_for")}
+OURS = {
+    name: getattr(conbrio, name)
+    for name in ("gather", "timeout", "timeout_at", "TaskGroup", "wait_for")
+}
 THEIRS = {name: getattr(asyncio, name) for name in OURS}
 LOOPS = {"ours": conbrio.new_event_loop, "standard": asyncio.SelectorEventLoop}
 
@@ -45,7 +48,16 @@ def plan(chance, depth=0):
     """Draws a program: nested lists of what to do."""
     choices = ["sleep", "turns", "raise", "return", "swallow", "future"]
     if depth < 3:
-        choices += ["gather", "gather", "timeout", "timeout", "group", "group", "wait_for", "cancel"] * 2
+        choices += [
+            "gather",
+            "gather",
+            "timeout",
+            "timeout",
+            "group",
+            "group",
+            "wait_for",
+            "cancel",
+        ] * 2
     kind = chance.choice(choices)
     if kind in {"gather", "group"}:
         parts = [plan(chance, depth + 1) for _ in range(chance.randint(0, 3))]
@@ -95,10 +107,14 @@ class Trial:
             return kind
         if kind == "raise":
             await asyncio.sleep(0)
-            raise [ValueError, KeyError, LookupError, asyncio.CancelledError, TimeoutError][number](path)
+            raise [ValueError, KeyError, LookupError, asyncio.CancelledError, TimeoutError][number](
+                path
+            )
         if kind == "swallow":
             with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.get_running_loop().create_future() if number > 3 else await asyncio.sleep(0)
+                await (
+                    asyncio.get_running_loop().create_future()
+                ) if number > 3 else await asyncio.sleep(0)
             return kind
         if kind == "future":
             future = asyncio.get_running_loop().create_future()
@@ -125,10 +141,18 @@ class Trial:
 
     async def timeout(self, turns, part, path):
         loop = asyncio.get_running_loop()
-        async with self.names.timeout(None if turns > 2 else 3600 if turns > 0 else turns) as timeout:
+        async with self.names.timeout(
+            None if turns > 2 else 3600 if turns > 0 else turns
+        ) as timeout:
             self.note(path, [repr(timeout).partition("when")[0], timeout.expired()])
             if turns == 1:
-                loop.call_soon(lambda: timeout.reschedule(0) if repr(timeout).startswith("<Timeout [active]") else None)
+                loop.call_soon(
+                    lambda: (
+                        timeout.reschedule(0)
+                        if repr(timeout).startswith("<Timeout [active]")
+                        else None
+                    )
+                )
             await self.do(part, path + "t")
         return [repr(timeout), timeout.expired()]
 
@@ -151,7 +175,9 @@ async def trial(names, seed):
     one = Trial(names)
     loop = asyncio.get_running_loop()
     reports = []
-    loop.set_exception_handler(lambda _, context: reports.append(context["message"].partition(" ")[0]))
+    loop.set_exception_handler(
+        lambda _, context: reports.append(context["message"].partition(" ")[0])
+    )
     loop.call_soon(one.tick, loop)
     drawn = plan(random.Random(seed))
     task = asyncio.create_task(one.do(drawn, "0"))
@@ -162,7 +188,9 @@ async def trial(names, seed):
     else:
         task.cancel()
     await asyncio.wait([task], timeout=5)
-    ended = task.done() and ("cancelled" if task.cancelled() else task.exception() and seen(task.exception()))
+    ended = task.done() and (
+        "cancelled" if task.cancelled() else task.exception() and seen(task.exception())
+    )
     one.ended = True
     # A group cancels its tasks in the order of a set: what those do in one turn has no order.
     trace = sorted(one.trace, key=str) if "group" in str(drawn) else list(one.trace)
@@ -284,7 +312,9 @@ def test_a_dead_timeout_leaves_nothing_to_the_next():
         for number in range(3):
             async with conbrio.timeout(100 + number) as timeout:
                 assert not vars(timeout)
-                assert 99 + number < timeout.when() - asyncio.get_running_loop().time() <= 100 + number
+                assert (
+                    99 + number < timeout.when() - asyncio.get_running_loop().time() <= 100 + number
+                )
                 assert timeout.when() is timeout.when()
                 timeout.number = number
                 watched = weakref.ref(timeout, lambda _, number=number: heard.append(number))
@@ -321,7 +351,9 @@ def test_the_last_words_of_a_timeout_are_heard(monkeypatch):
     said = []
 
     async def main():
-        monkeypatch.setattr(conbrio.Timeout, "__del__", lambda self: said.append(self.expired()), raising=False)
+        monkeypatch.setattr(
+            conbrio.Timeout, "__del__", lambda self: said.append(self.expired()), raising=False
+        )
         for _ in range(3):
             async with conbrio.timeout(100):
                 pass
@@ -381,7 +413,7 @@ def test_a_deadline_that_has_passed_before_the_block_comes_first(either):
     async def program(names):
         said = []
         timeout = names.timeout(0.01)
-        time.sleep(0.02)
+        time.sleep(0.02)  # noqa: ASYNC251 - the loop is to come late
         try:
             async with timeout:
                 await asyncio.sleep(0)

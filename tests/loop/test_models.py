@@ -13,7 +13,9 @@ import sys
 import pytest
 
 conbrio = pytest.importorskip("conbrio")
-hypothesis = pytest.importorskip("hypothesis", reason="random programs are made by hypothesis, which is not installed")
+hypothesis = pytest.importorskip(
+    "hypothesis", reason="random programs are made by hypothesis, which is not installed"
+)
 st = hypothesis.strategies
 
 STEPS = int(os.environ.get("CONBRIO_MODEL_STEPS", "100000"))
@@ -76,7 +78,11 @@ class Bench:
             name, operation = self.operations[argument % kinds]
             number = len(self.tasks)
             self.note(number, name)
-            self.tasks.append(asyncio.ensure_future(self.operate(number, operation, argument // kinds, what % 16 == 7)))
+            self.tasks.append(
+                asyncio.ensure_future(
+                    self.operate(number, operation, argument // kinds, what % 16 == 7)
+                )
+            )
 
     async def pass_turn(self):
         """Lets one turn of the loop pass."""
@@ -184,7 +190,14 @@ QUEUE = [
     ("join", lambda one, _: one.join()),
     ("task_done", at_once(lambda one, _: one.task_done())),
 ]
-SHUT = [("shutdown", at_once(lambda one, argument: one.shutdown(argument % 2 == 0) if argument % 8 == 0 else None))]
+SHUT = [
+    (
+        "shutdown",
+        at_once(
+            lambda one, argument: one.shutdown(argument % 2 == 0) if argument % 8 == 0 else None
+        ),
+    )
+]
 
 MODELS = {
     "Lock": (lambda kit: kit.Lock(), LOCK),
@@ -217,13 +230,19 @@ def test_a_trace_is_asyncios(name, runners):
     most = max(1, STEPS // len(MODELS) // STEPS_EACH)
 
     @hypothesis.settings(
-        max_examples=most, deadline=None, derandomize=True, database=None, suppress_health_check=list(hypothesis.HealthCheck)
+        max_examples=most,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
     )
     @hypothesis.given(PROGRAM)
     def traced_alike(program):
         expected = runners["ours"].run(Bench(asyncio, make, operations).run(program))
         assert runners["ours"].run(Bench(conbrio, make, operations).run(program)) == expected
         if program[0] % 8 == 0:
-            assert runners["standard"].run(Bench(conbrio, make, operations).run(program)) == expected
+            assert (
+                runners["standard"].run(Bench(conbrio, make, operations).run(program)) == expected
+            )
 
     traced_alike()

@@ -286,7 +286,12 @@ def test_the_end_of_a_wait_is_a_stop_iteration_in_everything_that_it_says():
             return stop
 
     first, second = end([1]), end((2, 3))
-    assert (first.value, first.args, str(first), repr(first)) == ([1], ([1],), "[1]", "StopIteration([1])")
+    assert (first.value, first.args, str(first), repr(first)) == (
+        [1],
+        ([1],),
+        "[1]",
+        "StopIteration([1])",
+    )
     assert (second.value, second.args) == ((2, 3), ((2, 3),))
     assert isinstance(first, StopIteration)
     assert first.__traceback__ is not None
@@ -296,7 +301,12 @@ def test_the_end_of_a_wait_is_a_stop_iteration_in_everything_that_it_says():
     del first, second
     for _ in range(10):
         again = end("again")
-        assert (again.value, again.__cause__, again.__suppress_context__, vars(again)) == ("again", None, False, {})
+        assert (again.value, again.__cause__, again.__suppress_context__, vars(again)) == (
+            "again",
+            None,
+            False,
+            {},
+        )
         assert again.__traceback__.tb_next is None
         del again
 

@@ -226,7 +226,9 @@ async def stream_much(loop):
 
 @program
 async def datagrams(loop):
-    transport, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0))
+    transport, _ = await loop.create_datagram_endpoint(
+        asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0)
+    )
     transport.close()
     await asyncio.sleep(0)
 
@@ -256,7 +258,11 @@ async def failure(loop):
 def public_methods():
     """The names that a program may override."""
     names = [name for name in dir(asyncio.AbstractEventLoop) if not name.startswith("_")]
-    return [name for name in names if callable(getattr(asyncio.SelectorEventLoop, name, None)) and name not in LESS]
+    return [
+        name
+        for name in names
+        if callable(getattr(asyncio.SelectorEventLoop, name, None)) and name not in LESS
+    ]
 
 
 def is_asked(base, name, function):
@@ -285,7 +291,9 @@ def is_asked(base, name, function):
 
 
 @pytest.mark.parametrize("name", public_methods())
-@pytest.mark.skipif(not subject.is_conbrio(), reason="compares conbrio's loop with the standard one")
+@pytest.mark.skipif(
+    not subject.is_conbrio(), reason="compares conbrio's loop with the standard one"
+)
 def test_who_overrides_a_method_is_asked(conbrio, name):
     for function in PROGRAMS.values():
         if (name, function.__name__) in LESS_IN:
@@ -311,7 +319,12 @@ def test_an_overriding_call_soon_hears_what_transports_schedule(loop_factory, no
         loop.run_until_complete(PROGRAMS[program](loop))
     finally:
         loop.close()
-    wanted = ["connection_made", "_add_reader", "_set_result_unless_cancelled", "_call_connection_lost"]
+    wanted = [
+        "connection_made",
+        "_add_reader",
+        "_set_result_unless_cancelled",
+        "_call_connection_lost",
+    ]
     assert [name for name in heard if name in wanted] == wanted
 
 

@@ -45,7 +45,9 @@ async def bounded(kit):
         semaphore.release()
 
 
-@pytest.mark.parametrize("program", [given_at_first, put_in_later, put_in_while_somebody_waits, bounded])
+@pytest.mark.parametrize(
+    "program", [given_at_first, put_in_later, put_in_while_somebody_waits, bounded]
+)
 def test_odd_counts_are_counted_as_asyncio_does(run, program):
     async def main():
         ours = [step async for step in program(conbrio)]

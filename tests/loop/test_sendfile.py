@@ -148,7 +148,7 @@ def test_what_the_kernel_cannot_send(run):
         out, into = os.pipe()
         os.write(into, b"by hand")
         os.close(into)
-        with open(out, "rb", buffering=0) as file:
+        with open(out, "rb", buffering=0) as file:  # noqa: ASYNC230 - a file is what is sent
             with pytest.raises(asyncio.SendfileNotAvailableError):
                 # Nothing says how much a pipe has: a count is needed, or it seems to be empty.
                 await loop.sock_sendfile(near, file, 0, 7, fallback=False)

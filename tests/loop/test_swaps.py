@@ -73,11 +73,20 @@ def test_a_run_swaps_only_when_asked():
         assert asyncio.Lock is not conbrio.Lock
 
 
-@pytest.mark.parametrize(("options", "module"), [((), "conbrio"), (("--loop-only",), "asyncio.locks")])
+@pytest.mark.parametrize(
+    ("options", "module"), [((), "conbrio"), (("--loop-only",), "asyncio.locks")]
+)
 def test_the_command_swaps_unless_told_not_to(options, module):
     import subprocess
 
-    argv = [sys.executable, "-m", "conbrio", *options, "-c", "import asyncio; print(asyncio.Lock.__module__)"]
+    argv = [
+        sys.executable,
+        "-m",
+        "conbrio",
+        *options,
+        "-c",
+        "import asyncio; print(asyncio.Lock.__module__)",
+    ]
     assert subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip() == module
 
 

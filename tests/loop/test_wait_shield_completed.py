@@ -9,7 +9,9 @@ import weakref
 import pytest
 
 conbrio = pytest.importorskip("conbrio")
-pytestmark = pytest.mark.skipif(not conbrio.build_info()["native_tasks"], reason="they stand on native tasks")
+pytestmark = pytest.mark.skipif(
+    not conbrio.build_info()["native_tasks"], reason="they stand on native tasks"
+)
 
 LOOPS = {"ours": conbrio.new_event_loop, "standard": asyncio.SelectorEventLoop}
 
@@ -73,7 +75,10 @@ def set_after(turns, future):
 def test_wait_ends_as_asyncios_does(run, until, fails, foreign):
     async def scenario(kit):
         loop = asyncio.get_running_loop()
-        tasks = [asyncio.ensure_future(late(n, ValueError(n) if fails and n == 2 else n)) for n in range(1, 5)]
+        tasks = [
+            asyncio.ensure_future(late(n, ValueError(n) if fails and n == 2 else n))
+            for n in range(1, 5)
+        ]
         if foreign:
             tasks.append(Foreign(loop=loop))
             set_after(6, tasks[-1])
@@ -118,7 +123,12 @@ def test_what_wait_refuses(run):
         return said
 
     assert [one[0] if isinstance(one, tuple) else one for one in alike(run, scenario)] == [
-        "TypeError", "TypeError", "ValueError", "ValueError", "TypeError", "AttributeError",
+        "TypeError",
+        "TypeError",
+        "ValueError",
+        "ValueError",
+        "TypeError",
+        "AttributeError",
     ]
 
 
@@ -166,8 +176,15 @@ def test_who_is_awaited_by_wait_is_shown(run):
 
         waiter = asyncio.ensure_future(parent())
         await late(2)
-        before = [task is waiter for one in (child, shielded) for task in asyncio.future_awaited_by(one) or ()] \
-            if hasattr(asyncio, "future_awaited_by") else [one._asyncio_awaited_by == {waiter} for one in (child, shielded)]
+        before = (
+            [
+                task is waiter
+                for one in (child, shielded)
+                for task in asyncio.future_awaited_by(one) or ()
+            ]
+            if hasattr(asyncio, "future_awaited_by")
+            else [one._asyncio_awaited_by == {waiter} for one in (child, shielded)]
+        )
         await waiter
         await late(2)
         return before, [one._asyncio_awaited_by for one in (child, shielded)]
@@ -238,7 +255,12 @@ def test_a_cancelled_shield_listens_no_more_and_lets_go(run):
 def test_as_completed_gives_them_as_they_end(run, timeout):
     async def scenario(kit):
         never = asyncio.get_running_loop().create_future()
-        given = [late(3, 3), asyncio.ensure_future(late(1, ValueError("one"))), late(2, 2), *([never] if timeout else [])]
+        given = [
+            late(3, 3),
+            asyncio.ensure_future(late(1, ValueError("one"))),
+            late(2, 2),
+            *([never] if timeout else []),
+        ]
         return [await outcome(one) for one in kit.as_completed(given, timeout=timeout)]
 
     expected = [("ValueError", "one"), ("did", 2), ("did", 3)]
@@ -258,7 +280,11 @@ def test_as_completed_can_be_iterated_asynchronously(run):
         return seen
 
     assert alike(run, scenario) == [
-        (True, True, 1), (False, True, 2), (True, True, 3), ("TimeoutError",), ("StopAsyncIteration",),
+        (True, True, 1),
+        (False, True, 2),
+        (True, True, 3),
+        ("TimeoutError",),
+        ("StopAsyncIteration",),
     ]
 
 

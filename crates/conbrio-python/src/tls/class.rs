@@ -295,8 +295,10 @@ fn parts(builder: Builder<TlsFlow>) -> Builder<TlsFlow> {
 }
 
 /// CPython's members of `SSLProtocolState`, with what each is here.
-fn states(py: Python<'_>) -> PyResult<&'static [(Py<PyAny>, State); 5]> {
-    static STATES: PyOnceLock<[(Py<PyAny>, State); 5]> = PyOnceLock::new();
+type States = [(Py<PyAny>, State); 5];
+
+fn states(py: Python<'_>) -> PyResult<&'static States> {
+    static STATES: PyOnceLock<States> = PyOnceLock::new();
     STATES.get_or_try_init(py, || {
         let members = py.import("asyncio.sslproto")?.getattr("SSLProtocolState")?;
         let member = |name: &str| members.getattr(name).map(Bound::unbind);
