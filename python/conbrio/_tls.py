@@ -10,7 +10,7 @@ import collections
 import contextlib
 import functools
 import ssl
-from asyncio import sslproto, streams
+from asyncio import constants, sslproto, streams
 from collections.abc import Callable
 from typing import Any
 
@@ -18,13 +18,28 @@ from ._conbrio import TlsFlow, TlsWriter, expect_tls
 
 __all__ = ["SSLTransport", "StartTls", "TlsProtocol", "TlsProtocols"]
 
-# ruff: noqa: SLF001, PLR0913 - the names and shapes are those that CPython's half uses
+# ruff: noqa: SLF001, PLR0913, PLR0917 - the names and shapes are those that CPython's half uses
 
 RECEIVED_MAX = 256 * 1024
 
 # Always empty: stand on a connection where CPython's half expects what the flow keeps instead.
 NO_BACKLOG: collections.deque[Any] = collections.deque(maxlen=0)
 NO_BYTES = ssl.MemoryBIO()
+
+UNWRAPPED = sslproto.SSLProtocolState.UNWRAPPED
+
+
+def positive(name: str, seconds: float | None, default: float) -> Any:
+    """Return ``seconds``, or ``default`` in place of None.
+
+    Raises:
+        ValueError: They are not more than none.
+    """
+    if seconds is None:
+        return default
+    if seconds <= 0:
+        raise ValueError(f"{name} should be a positive number, got {seconds}")
+    return seconds
 
 
 class SSLTransport(TlsWriter, sslproto._SSLProtocolTransport):
@@ -54,29 +69,70 @@ class TlsProtocol(TlsFlow, sslproto.SSLProtocol):
     # CPython's half makes a buffer of this size for each connection; the flow lends one to all.
     max_size = 0
 
+    # What a connection begins with as CPython's does; one that differs has its own.
+    _app_transport: Any = None
+    _app_transport_created = False
+    _eof_received = False
+    _server_hostname: str | None = None
+    _ssl_buffer: Any = None
+    _ssl_buffer_view: memoryview | None = None
+    _write_backlog = NO_BACKLOG
+    _write_buffer_size = 0
+    _incoming_high_water, _incoming_low_water = sslproto.add_flowcontrol_defaults(
+        None, None, constants.FLOW_CONTROL_HIGH_WATER_SSL_READ
+    )
+    _outgoing_high_water, _outgoing_low_water = sslproto.add_flowcontrol_defaults(
+        None, None, constants.FLOW_CONTROL_HIGH_WATER_SSL_WRITE
+    )
+    _incoming = _outgoing = NO_BYTES
+
     _app_protocol: asyncio.BaseProtocol
     _app_reading_paused: bool
     _app_state: Any
-    _app_transport: Any
-    _app_transport_created: bool
-    _eof_received: bool
-    _incoming: Any
-    _incoming_high_water: float
-    _incoming_low_water: float
     _loop: Any
-    _outgoing: Any
-    _outgoing_high_water: float
-    _outgoing_low_water: float
-    _ssl_buffer: Any
-    _ssl_buffer_view: memoryview | None
     _sslobj: ssl.SSLObject
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        sslproto.SSLProtocol.__init__(self, *args, **kwargs)
-        if self._adopt(self._sslobj, self._sslcontext, self._incoming, self._outgoing):
-            self._incoming = self._outgoing = NO_BYTES
-        self._write_backlog = NO_BACKLOG
-        self._ssl_buffer_view = self._ssl_buffer = None
+    def __init__(
+        self,
+        loop: Any,
+        app_protocol: asyncio.BaseProtocol,
+        sslcontext: ssl.SSLContext | None,
+        waiter: Any,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        call_connection_made: bool = True,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> None:
+        # CPython's, alike on every version, less what the class and the flow hold.
+        states = sslproto.AppProtocolState
+        self._ssl_handshake_timeout = positive(
+            "ssl_handshake_timeout", ssl_handshake_timeout, constants.SSL_HANDSHAKE_TIMEOUT
+        )
+        self._ssl_shutdown_timeout = positive(
+            "ssl_shutdown_timeout", ssl_shutdown_timeout, constants.SSL_SHUTDOWN_TIMEOUT
+        )
+        if not sslcontext:
+            sslcontext = sslproto._create_transport_context(server_side, server_hostname)
+        self._server_side = server_side
+        if server_hostname and not server_side:
+            self._server_hostname = server_hostname
+        self._sslcontext = sslcontext
+        self._extra = {"sslcontext": sslcontext}
+        self._waiter = waiter
+        self._loop = loop
+        self._set_app_protocol(app_protocol)
+        self._state = UNWRAPPED
+        self._app_state = states.STATE_INIT if call_connection_made else states.STATE_CON_MADE
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._sslobj = sslcontext.wrap_bio(
+            incoming, outgoing, server_side=server_side, server_hostname=self._server_hostname
+        )
+        if not self._adopt(self._sslobj, sslcontext, incoming, outgoing):
+            self._incoming, self._outgoing = incoming, outgoing
+        self._note_incoming(self._incoming_low_water, self._incoming_high_water)
+        self._note_outgoing(self._outgoing_low_water, self._outgoing_high_water)
+        self._get_app_transport()
 
     def _get_app_transport(self) -> SSLTransport:
         if self._app_transport is None:
@@ -188,24 +244,28 @@ class TlsProtocols:
             ssl_shutdown_timeout=self._shutdown_timeout,
         )
         if waiter is not None:
-            waiter.add_done_callback(functools.partial(tell_of_failure, tls))
+            made = self._loop, protocol, tls._app_transport
+            waiter.add_done_callback(functools.partial(tell_of_failure, *made))
         return tls
 
 
-def tell_of_failure(tls: TlsProtocol, waiter: "asyncio.Future[None]") -> None:
-    """Report a handshake that failed."""
+def tell_of_failure(
+    loop: Any,
+    protocol: asyncio.BaseProtocol,
+    transport: SSLTransport,
+    waiter: "asyncio.Future[None]",
+) -> None:
+    """Report a handshake that failed, as CPython's ``_accept_connection2`` does."""
     exception = None if waiter.cancelled() else waiter.exception()
-    if exception is None:
-        return
-    handler: Any = tls._loop
-    handler.call_exception_handler(
-        {
-            "message": "Error on transport creation for incoming connection",
-            "exception": exception,
-            "protocol": tls._app_protocol,
-            "transport": tls._app_transport,
-        }
-    )
+    if exception is not None:
+        loop.call_exception_handler(
+            {
+                "message": "Error on transport creation for incoming connection",
+                "exception": exception,
+                "protocol": protocol,
+                "transport": transport,
+            }
+        )
 
 
 class StartTls:
