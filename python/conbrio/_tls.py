@@ -153,6 +153,13 @@ class TlsProtocol(TlsFlow, sslproto.SSLProtocol):
 
     # ---------------------------------------------------------------- its beginning and end
 
+    def _do_handshake(self) -> None:
+        # A server has nothing to do before the client has said something. CPython: tries, and is
+        # told to come again by an exception.
+        if self._server_side and self._get_read_buffer_size() == 0:  # type: ignore[attr-defined]
+            return
+        super()._do_handshake()  # type: ignore[misc]
+
     def _on_handshake_complete(self, handshake_exc: BaseException | None) -> None:
         if self._app_state is sslproto.AppProtocolState.STATE_INIT:
             try:

@@ -108,3 +108,23 @@ def test_a_handshake_that_fails_is_told_of_in_debug_mode(run):
         assert "transport" in report
 
     run(main())
+
+
+def test_a_context_with_which_no_handshake_can_begin(run):
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.set_debug(True)
+        heard = loop.create_future()
+        loop.set_exception_handler(lambda _, told: heard.done() or heard.set_result(told))
+        context = certificates.server()
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0, ssl=context)
+        async with server:
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.write(b"\x16\x03\x01")
+            assert isinstance((await asyncio.wait_for(heard, 10))["exception"], ssl.SSLError)
+            assert await asyncio.wait_for(reader.read(), 10) == b""
+            writer.close()
+
+    run(main())
