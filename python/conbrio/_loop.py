@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ._conbrio import DatagramTransport, EventLoop, StreamTransport, serve, set_loop_class
 from ._connect import Dials, resolve_literal
 from ._jobs import Jobs, executes_as_usual
-from ._serve import Listener
+from ._serve import Listener, accepts_as_socket
 from ._sock import SocketVerbs
 from ._spawn import Spawning, own_watcher
 from ._tls import StartTls, TlsProtocol, TlsProtocols
@@ -301,13 +301,14 @@ class Loop(  # type: ignore[misc]  # mypy cannot compare signatures that end in 
         context: contextvars.Context | None = None,
     ) -> None:
         """Begin to accept connections on a listening socket."""
-        timeouts = ssl_handshake_timeout, ssl_shutdown_timeout
         factory: Callable[[], asyncio.BaseProtocol] = protocol_factory
         if sslcontext:
+            timeouts = ssl_handshake_timeout, ssl_shutdown_timeout
             factory = TlsProtocols(self, protocol_factory, sslcontext, timeouts)
-        if serve(self, factory, sock, server, backlog, context):
+        natively = accepts_as_socket(type(sock))
+        if natively and serve(self, factory, sock, server, backlog, context):
             return
-        Listener(self, protocol_factory, sock, sslcontext, server, backlog, timeouts, context).arm()
+        Listener(self, factory, sock, server, backlog, context).arm()
 
 
 def new_event_loop() -> Loop:

@@ -1,6 +1,6 @@
-"""Connections that come in: accepted in batches, each given a protocol and a transport.
+"""Connections that come in where the native listener cannot accept them, with Python's sockets.
 
-Runs once per connection. Does not know how bytes move, nor what a server counts: the
+Runs once per connection. Does not know how bytes move, nor TLS, nor what a server counts: the
 transport tells its server when it comes and goes.
 """
 
@@ -9,24 +9,26 @@ import contextvars
 import errno
 import logging
 import socket
-import sys
 from asyncio import constants, trsock
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import ssl
-
     from ._loop import Loop
 
-__all__ = ["Listener"]
+__all__ = ["Listener", "accepts_as_socket"]
 
-# ruff: noqa: SLF001, PLR0913, PLR0917 - it works with loop methods that CPython names and shapes
+# ruff: noqa: SLF001 - it works with loop methods that CPython names and shapes
 
 # What accept() answers when the process or the system has nothing left to make a socket of.
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 logger = logging.getLogger("asyncio")
+
+
+def accepts_as_socket(kind: type) -> bool:
+    """Tell whether a class of sockets accepts by its descriptor alone, as Python's own does."""
+    return issubclass(kind, socket.socket) and kind.accept is socket.socket.accept
 
 
 class Listener:
@@ -36,10 +38,8 @@ class Listener:
         loop: Who watches the socket; everything here happens on its thread.
         protocol_factory: Called with nothing for each connection.
         sock: The listening socket, non-blocking.
-        sslcontext: A context makes each connection a TLS one; None leaves it plain.
         server: What each transport is attached to, or None.
         backlog: Most connections accepted in one turn, less one.
-        timeouts: Seconds for the TLS handshake and for the TLS shutdown.
         context: What each connection's context is a copy of; None for the current one.
     """
 
@@ -48,19 +48,15 @@ class Listener:
         loop: "Loop",
         protocol_factory: Callable[[], asyncio.BaseProtocol],
         sock: socket.socket,
-        sslcontext: "ssl.SSLContext | None",
         server: Any,
         backlog: int,
-        timeouts: tuple[float | None, float | None],
         context: contextvars.Context | None,
     ) -> None:
         self._loop = loop
         self._protocol_factory = protocol_factory
         self._sock = sock
-        self._sslcontext = sslcontext
         self._server = server
         self._backlog = backlog
-        self._timeouts = timeouts
         self._context = context
 
     def arm(self) -> None:
@@ -109,32 +105,10 @@ class Listener:
     def _greet(self, conn: socket.socket, address: Any) -> None:
         """Give a connection its protocol and transport, in a context of its own."""
         given = None if self._context is None else self._context.copy()
-        if self._sslcontext:
-            self._greet_tls(conn, address, given)
-        else:
-            context = contextvars.copy_context() if given is None else given
-            context.run(self._greet_plain, conn, address, given)
+        context = contextvars.copy_context() if given is None else given
+        context.run(self._connect, conn, address, given)
 
-    def _greet_tls(
-        self, conn: socket.socket, address: Any, context: contextvars.Context | None
-    ) -> None:
-        """Let a task of its own wait for the handshake: CPython's ``_accept_connection2``."""
-        # CPython: both take a context from 3.15 on; a task factory may know of none before.
-        passed = {"context": context} if sys.version_info >= (3, 15) else {}
-        handshake, shutdown = self._timeouts
-        greeting = self._loop._accept_connection2(  # type: ignore[attr-defined]
-            self._protocol_factory,
-            conn,
-            {"peername": address},
-            self._sslcontext,
-            self._server,
-            handshake,
-            shutdown,
-            **passed,
-        )
-        _ = self._loop.create_task(greeting, **passed)  # errors are its own affair, as CPython's
-
-    def _greet_plain(
+    def _connect(
         self, conn: socket.socket, address: Any, context: contextvars.Context | None
     ) -> None:
         """Connect protocol and transport; what goes wrong is told in debug mode, as by CPython."""
