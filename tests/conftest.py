@@ -186,3 +186,11 @@ def Task() -> type:  # noqa: N802
     """The class of the tasks that the loop under test makes."""
     made: type = subject.classes().Task
     return made
+
+
+@pytest.fixture(params=["ours", "standard"])
+def either(request):
+    """Runs a coroutine function with ours and with asyncio's names on one kind of loop; both traces are equal."""
+    from loopkit.either import compared
+
+    return compared(request.param)

@@ -1,5 +1,7 @@
 """fork with a loop: the child makes its own; the old one refuses clearly or is left alone."""
 
+import textwrap
+
 import pytest
 
 from loopkit import children
@@ -143,6 +145,20 @@ def test_closing_the_old_loop_in_the_child_spares_the_parent(driver):
     assert children.output(code, driver) == "7 b'x'\n"
 
 
+# A child that holds everything open until `begin` is closed.
+HOLDER = """
+def holder():
+    end, begin = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.close(begin)
+        os.read(end, 1)
+        os._exit(0)
+    os.close(end)
+    return pid, begin
+"""
+
+
 def test_a_connection_that_a_child_holds_open_does_not_keep_the_loop_busy(driver):
     """The system goes on reporting what the parent has closed, as long as the child has it."""
     code = """
@@ -165,13 +181,7 @@ def test_a_connection_that_a_child_holds_open_does_not_keep_the_loop_busy(driver
         server = await loop.create_server(Echo, "127.0.0.1", 0)
         where = server.sockets[0].getsockname()
         peers = [await connected(where) for _ in range(3)]
-        end, begin = os.pipe()
-        pid = os.fork()
-        if not pid:
-            os.close(begin)
-            os.read(end, 1)
-            os._exit(0)
-        os.close(end)
+        pid, begin = holder()
         for peer, transport in peers:
             transport.abort()
         await asyncio.sleep(0.01)
@@ -202,7 +212,9 @@ def test_a_connection_that_a_child_holds_open_does_not_keep_the_loop_busy(driver
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(main())
     """
-    status, out, error = children.run_python(code, driver, "-W", "ignore::DeprecationWarning")
+    status, out, error = children.run_python(
+        HOLDER + textwrap.dedent(code), driver, "-W", "ignore::DeprecationWarning"
+    )
     assert (status, error) == (0, "")
     assert out.splitlines()[:7] == ["idle True", *["b'heard'"] * 3, *["b''"] * 3]
 
@@ -220,13 +232,7 @@ def test_the_loop_lives_when_what_a_child_holds_is_reported_and_no_descriptor_is
         server = await loop.create_server(Told, "127.0.0.1", 0)
         peer = socket.create_connection(server.sockets[0].getsockname())
         transport = await made
-        end, begin = os.pipe()
-        pid = os.fork()
-        if not pid:
-            os.close(begin)
-            os.read(end, 1)
-            os._exit(0)
-        os.close(end)
+        pid, begin = holder()
         transport.abort()
         await asyncio.sleep(0.01)
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -246,7 +252,9 @@ def test_the_loop_lives_when_what_a_child_holds_is_reported_and_no_descriptor_is
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(main())
     """
-    status, out, error = children.run_python(code, driver, "-W", "ignore::DeprecationWarning")
+    status, out, error = children.run_python(
+        HOLDER + textwrap.dedent(code), driver, "-W", "ignore::DeprecationWarning"
+    )
     assert (status, out, error) == (0, "idle True\n", "")
 
 

@@ -164,20 +164,33 @@ class Notes(asyncio.Protocol):
         self.lost.set_result(exc)
 
 
+async def both_ends(kind):
+    """Return a server, its one connection's protocol, and the client's transport and protocol."""
+    loop = asyncio.get_running_loop()
+    far = Notes()
+    server = await loop.create_server(lambda: far, HOST, 0, ssl=certificates.server())
+    port = server.sockets[0].getsockname()[1]
+    transport, near = await loop.create_connection(
+        kind, HOST, port, ssl=certificates.client(), server_hostname="localhost"
+    )
+    while far.transport is None:
+        await asyncio.sleep(0)
+    return server, far, transport, near
+
+
+async def both_end(server, far, near):
+    """Wait until both ends are lost without an error."""
+    assert await asyncio.wait_for(near.lost, 10) is None
+    assert await asyncio.wait_for(far.lost, 10) is None
+    server.close()
+    await server.wait_closed()
+
+
 @pytest.mark.conbrio_only
 @pytest.mark.parametrize("paused", [False, True])
 def test_bytes_after_close(run, paused):
     async def main():
-        loop = asyncio.get_running_loop()
-        far = Notes()
-        server = await loop.create_server(lambda: far, HOST, 0, ssl=certificates.server())
-        port = server.sockets[0].getsockname()[1]
-        context = certificates.client()
-        transport, near = await loop.create_connection(
-            Notes, HOST, port, ssl=context, server_hostname="localhost"
-        )
-        while far.transport is None:
-            await asyncio.sleep(0)
+        server, far, transport, near = await both_ends(Notes)
         if paused:
             transport.pause_reading()
             far.transport.write(b"early")
@@ -185,11 +198,8 @@ def test_bytes_after_close(run, paused):
         transport.close()
         # The server has not heard of it yet.
         far.transport.write(b"late" * 10_000)
-        assert await asyncio.wait_for(near.lost, 10) is None
-        assert await asyncio.wait_for(far.lost, 10) is None
+        await both_end(server, far, near)
         assert near.data == b""
-        server.close()
-        await server.wait_closed()
 
     run(main())
 
@@ -222,26 +232,14 @@ class FirstPiece(asyncio.BufferedProtocol):
 @pytest.mark.parametrize(("kind", "read"), [(Notes, b""), (FirstPiece, b"ear")])
 def test_bytes_that_are_not_read_at_close(run, kind, read):
     async def main():
-        loop = asyncio.get_running_loop()
-        far = Notes()
-        server = await loop.create_server(lambda: far, HOST, 0, ssl=certificates.server())
-        port = server.sockets[0].getsockname()[1]
-        context = certificates.client()
-        transport, near = await loop.create_connection(
-            kind, HOST, port, ssl=context, server_hostname="localhost"
-        )
-        while far.transport is None:
-            await asyncio.sleep(0)
+        server, far, transport, near = await both_ends(kind)
         if kind is Notes:
             transport.pause_reading()
         far.transport.write(b"early")
         await asyncio.sleep(0.01)
         transport.resume_reading()
         transport.close()
-        assert await asyncio.wait_for(near.lost, 10) is None
-        assert await asyncio.wait_for(far.lost, 10) is None
-        server.close()
-        await server.wait_closed()
+        await both_end(server, far, near)
         return near.data
 
     assert run(main()) == read
