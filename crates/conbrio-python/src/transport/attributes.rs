@@ -86,22 +86,11 @@ fn flags(builder: Builder<StreamTransport>) -> Builder<StreamTransport> {
         .getter(c"_eof", c"Whether write_eof() was called.", |_, this| {
             Ok(Ref::boolean(this.life.eof.get()))
         })
-        .getter(
-            c"_protocol_paused",
-            c"Whether the protocol pauses writing.",
-            |_, this| Ok(Ref::boolean(this.life.protocol_paused.get())),
-        )
 }
 
 /// What it can do, and how much.
 fn limits(builder: Builder<StreamTransport>) -> Builder<StreamTransport> {
     builder
-        .getter(c"_high_water", c"The high mark.", |py, this| {
-            number(py, this.outbox.lend(py, |outbox| outbox.marks().1))
-        })
-        .getter(c"_low_water", c"The low mark.", |py, this| {
-            number(py, this.outbox.lend(py, |outbox| outbox.marks().0))
-        })
         .getter(c"max_size", c"How much one read takes at most.", |py, _| {
             number(py, read::SHARED)
         })

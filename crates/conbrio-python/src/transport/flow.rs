@@ -10,12 +10,13 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use super::StreamTransport;
-use crate::ffi::{Class, Instance, Object, Outcome, Raised, Ref, call_method};
+use super::attributes::number;
+use super::ending::Ending;
+use crate::ffi::{Args, Builder, Instance, Object, Outcome, Parameters, Ref, call_method};
 use crate::names;
-use crate::report::report_raised;
 
 /// A transport that may owe too much.
-pub(crate) trait Pressed: Class {
+pub(crate) trait Pressed: Ending {
     /// So much is owed that the protocol has to pause.
     fn is_over_high(&self, py: Python<'_>) -> bool;
 
@@ -36,11 +37,17 @@ pub(crate) trait Pressed: Class {
     /// Whether the protocol pauses.
     fn protocol_paused(&self) -> &Cell<bool>;
 
-    /// The protocol, until the connection is lost.
-    fn protocol(&self) -> Option<Ref>;
+    /// The marks: low, high.
+    fn marks(&self, py: Python<'_>) -> (usize, usize);
 
-    /// The loop, until the connection is lost.
-    fn event_loop(&self) -> Option<Ref>;
+    /// How much is owed, in what the marks count.
+    fn size(&self, py: Python<'_>) -> usize;
+
+    /// Sends what only waits for the end of the turn, so that what is asked for is what CPython would say.
+    ///
+    /// # Errors
+    /// What the protocol or the exception handler lets through.
+    fn settle(py: Python<'_>, this: &Instance<Self>) -> Outcome<()>;
 }
 
 impl Pressed for StreamTransport {
@@ -68,15 +75,75 @@ impl Pressed for StreamTransport {
         &self.life.protocol_paused
     }
 
-    #[inline]
-    fn protocol(&self) -> Option<Ref> {
-        self.protocol.share()
+    fn marks(&self, py: Python<'_>) -> (usize, usize) {
+        self.outbox.lend(py, |outbox| outbox.marks())
     }
 
-    #[inline]
-    fn event_loop(&self) -> Option<Ref> {
-        self.fields.event_loop.share()
+    fn size(&self, py: Python<'_>) -> usize {
+        self.owed(py)
     }
+
+    fn settle(py: Python<'_>, this: &Instance<Self>) -> Outcome<()> {
+        this.settle(py)
+    }
+}
+
+/// Adds to a class the methods and attributes of flow control.
+pub(super) fn add<T: Pressed>(builder: Builder<T>) -> Builder<T> {
+    builder
+        .plain(c"get_write_buffer_size", c"get_write_buffer_size($self)\n--\n\nHow many bytes are owed.", |py, this| {
+            T::settle(py, this)?;
+            number(py, this.size(py))
+        })
+        .plain(c"get_write_buffer_limits", c"get_write_buffer_limits($self)\n--\n\nThe marks: low, high.", |py, this| {
+            Ok(Ref::from(this.marks(py).into_pyobject(py)?))
+        })
+        .method(
+            c"set_write_buffer_limits",
+            c"set_write_buffer_limits($self, high=None, low=None)\n--\n\nSets when the protocol pauses and goes on.",
+            |py, this, args| {
+                set_limits(py, this, args, "set_write_buffer_limits")?;
+                T::settle(py, this)?;
+                none(this.maybe_pause(py))
+            },
+        )
+        .method(
+            c"_set_write_buffer_limits",
+            c"_set_write_buffer_limits($self, high=None, low=None)\n--\n\nThe same, and asks no protocol to pause.",
+            |py, this, args| none(set_limits(py, this, args, "_set_write_buffer_limits")),
+        )
+        .plain(c"_maybe_pause_protocol", c"_maybe_pause_protocol($self)\n--\n\nPauses if too much is owed.", |py, this| {
+            T::settle(py, this)?;
+            none(this.maybe_pause(py))
+        })
+        .plain(c"_maybe_resume_protocol", c"_maybe_resume_protocol($self)\n--\n\nGoes on if little is owed.", |py, this| {
+            none(this.maybe_resume(py))
+        })
+        .getter(c"_high_water", c"The high mark.", |py, this| number(py, this.marks(py).1))
+        .getter(c"_low_water", c"The low mark.", |py, this| number(py, this.marks(py).0))
+        .getter(c"_protocol_paused", c"Whether the protocol pauses writing.", |_, this| {
+            Ok(Ref::boolean(this.protocol_paused().get()))
+        })
+}
+
+fn none(answer: Outcome<()>) -> Outcome<Ref> {
+    answer.map(|()| Ref::none())
+}
+
+fn set_limits<T: Pressed>(
+    py: Python<'_>,
+    this: &Instance<T>,
+    args: Args<'_>,
+    function: &'static str,
+) -> Outcome<()> {
+    let names = [names::high(py), names::low(py)];
+    let [high, low] = args.parse(&Parameters {
+        function,
+        names,
+        positional: 2,
+        required: 0,
+    })?;
+    this.set_limits(py, high, low)
 }
 
 impl<T: Pressed> Instance<T> {
@@ -128,24 +195,6 @@ impl<T: Pressed> Instance<T> {
         }
     }
 
-    /// Reports what the protocol raised.
-    ///
-    /// # Errors
-    /// As `maybe_pause`.
-    pub(super) fn report(
-        &self,
-        py: Python<'_>,
-        raised: Raised,
-        message: &str,
-        protocol: &Object,
-    ) -> Outcome<()> {
-        let Some(event_loop) = self.event_loop() else {
-            return Err(raised);
-        };
-        let details = [("transport", self.object()), ("protocol", protocol)];
-        report_raised(py, &event_loop, raised, || message.to_owned(), &details)
-    }
-
     /// `set_write_buffer_limits(high, low)` without a look at what is owed.
     ///
     /// # Errors
@@ -163,7 +212,7 @@ impl<T: Pressed> Instance<T> {
 }
 
 /// A mark in bytes; one that is larger than any memory stands for "never".
-pub(super) fn mark(py: Python<'_>, mark: Option<&Object>) -> Outcome<Option<i64>> {
+fn mark(py: Python<'_>, mark: Option<&Object>) -> Outcome<Option<i64>> {
     let Some(mark) = mark.filter(|mark| !mark.is_none()) else {
         return Ok(None);
     };

@@ -1,17 +1,21 @@
 //! How a transport ends: closed when all is sent, aborted, or broken by an error; and what is reported then.
 
+use std::ffi::CStr;
 use std::io;
 
-use pyo3::exceptions::{PyConnectionError, PyOSError, PyResourceWarning};
+use pyo3::exceptions::PyConnectionError;
 use pyo3::prelude::*;
 
 use super::StreamTransport;
+use super::ending::{Ending, fatal_exception, guarded};
 use super::extra::ask_local;
+use super::methods::text;
+use crate::engine::Engine;
 use crate::ffi::{
-    Instance, Object, Outcome, Own, Raised, Ref, Thunk, attribute, call_keyword, call_method,
-    context, object, raise, write_unraisable,
+    Instance, Object, Outcome, Own, Raised, Ref, Thunk, attribute, call_method, context, object,
+    raise,
 };
-use crate::report::{ends_loop, os_exception, report_raised};
+use crate::report::{os_exception, report_raised};
 use crate::{handle, names, protocol};
 
 /// `close()`: reads no more, sends what is owed, then the connection is lost.
@@ -153,24 +157,10 @@ fn close_socket(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<()>
     }
 }
 
-/// Reports an exception and ends the connection, unless the exception must leave the loop. CPython: `_fatal_error`.
+/// Reports an error of the system and ends the connection. CPython: `_fatal_error`.
 ///
 /// # Errors
 /// `SystemExit` and `KeyboardInterrupt`.
-pub(super) fn fatal(
-    py: Python<'_>,
-    this: &Instance<StreamTransport>,
-    raised: Raised,
-    message: &str,
-) -> Outcome<()> {
-    let exception = raised.take();
-    if ends_loop(py, &exception) {
-        return Err(raise(exception));
-    }
-    fatal_exception(py, this, &exception, message)
-}
-
-/// The same for an error of the system.
 pub(super) fn fatal_io(
     py: Python<'_>,
     this: &Instance<StreamTransport>,
@@ -180,101 +170,41 @@ pub(super) fn fatal_io(
     fatal_exception(py, this, &*os_exception(py, error)?, message)
 }
 
-/// The same for an exception that was caught.
-pub(super) fn fatal_exception(
-    py: Python<'_>,
-    this: &Instance<StreamTransport>,
-    exception: &Object,
-    message: &str,
-) -> Outcome<()> {
-    if exception.bind(py).is_instance_of::<PyOSError>() {
-        if this.engine().is_some_and(|engine| engine.debug.get()) {
-            let exc_info = pyo3::types::PyDict::new(py);
-            exc_info.set_item("exc_info", exception.bind(py))?;
-            let words = ("%r: %s", this.object().bind(py), message);
-            names::asyncio_logger(py)?
-                .bind(py)
-                .call_method("debug", words, Some(&exc_info))?;
-        }
-    } else {
-        let protocol = this.protocol.share().unwrap_or_else(Ref::none);
-        this.report(py, raise(exception.share()), message, &protocol)?;
-    }
-    force_close(py, this, exception)
-}
+impl Ending for StreamTransport {
+    const FATAL: &'static str = "Fatal error on transport";
+    const FATAL_ERROR: &'static CStr =
+        c"_fatal_error($self, exc, message='Fatal error on transport')\n--\n\nReports exc and ends the connection.";
 
-/// Reports what no rule of transports has caught, as a callback's exception.
-///
-/// # Errors
-/// `SystemExit` and `KeyboardInterrupt`.
-pub(super) fn guarded(
-    py: Python<'_>,
-    this: &Instance<StreamTransport>,
-    method: &str,
-    answer: Outcome<()>,
-) -> Outcome<()> {
-    let Err(raised) = answer else { return Ok(()) };
-    let Some(event_loop) = this.fields.event_loop.share() else {
-        return Err(raised);
-    };
-    let message = || format!("Exception in callback StreamTransport.{method}()");
-    report_raised(
-        py,
-        &event_loop,
-        raised,
-        message,
-        &[("transport", this.object())],
-    )
-}
-
-/// Says `words` about the transport in debug mode.
-#[inline]
-pub(super) fn log(py: Python<'_>, this: &Instance<StreamTransport>, words: &str) -> Outcome<()> {
-    if this.engine().is_some_and(|engine| engine.debug.get()) {
-        names::asyncio_logger(py)?
-            .bind(py)
-            .call_method1("debug", (words, this.object().bind(py)))?;
+    #[inline]
+    fn engine(&self) -> Option<Own<Engine>> {
+        self.engine()
     }
-    Ok(())
-}
 
-/// The last words of a transport that nobody closed.
-pub(super) fn finalize(py: Python<'_>, this: &Instance<StreamTransport>) {
-    if !this.life.open.get() {
-        return;
+    #[inline]
+    fn event_loop(&self) -> Option<Ref> {
+        self.fields.event_loop.share()
     }
-    let warned = warn_unclosed(py, this).map_err(Raised::take);
-    let closed = close_socket(py, this).and_then(|()| this.detach(py));
-    let closed = closed.map_err(Raised::take);
-    for exception in [warned, closed].into_iter().filter_map(Result::err) {
-        write_unraisable(raise(exception), this.object());
-    }
-}
 
-fn warn_unclosed(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<()> {
-    let text = format!("unclosed transport {}", super::methods::text(py, this));
-    let text = pyo3::types::PyString::new(py, &text);
-    let category = py.get_type::<PyResourceWarning>();
-    let arguments = [object(&text), object(&category)];
-    call_keyword(
-        py,
-        names::warn(py)?,
-        &arguments,
-        (names::source(py), this.object()),
-    )
-    .map(drop)
+    #[inline]
+    fn protocol(&self) -> Option<Ref> {
+        self.protocol.share()
+    }
+
+    fn text(py: Python<'_>, this: &Instance<Self>) -> String {
+        text(py, this)
+    }
+
+    fn force_close(py: Python<'_>, this: &Instance<Self>, exception: &Object) -> Outcome<()> {
+        force_close(py, this, exception)
+    }
+
+    fn close_unclosed(py: Python<'_>, this: &Instance<Self>) -> Outcome<()> {
+        close_socket(py, this)?;
+        this.detach(py)
+    }
 }
 
 impl Instance<StreamTransport> {
-    /// Asks for a poll in the next turn, as something is done to the socket.
-    #[inline]
-    pub(super) fn touch(&self, py: Python<'_>) {
-        if let Some(engine) = self.engine() {
-            // Order: a peer in this loop hears of it in the next turn.
-            engine.touch(py);
-        }
-    }
-
     /// Makes the current context the one that the protocol is called in, unless one was given.
     pub(super) fn follow_context(&self, py: Python<'_>) -> Outcome<()> {
         if !self.life.context_given.get() {

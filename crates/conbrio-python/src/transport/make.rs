@@ -8,8 +8,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::attributes::number;
+use super::ending::guarded;
 use super::extra::KeptEnds;
-use super::life::guarded;
 use super::{Ends, StreamTransport, is_known_family};
 use crate::engine::Engine;
 use crate::ffi::{

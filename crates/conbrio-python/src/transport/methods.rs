@@ -4,14 +4,12 @@ use std::fmt::Write as _;
 
 use pyo3::prelude::*;
 
-use super::attributes::{number, or_none};
-use super::life::{abort, close, connection_lost, fatal_exception, finalize, force_close};
+use super::attributes::or_none;
+use super::life::{abort, close, connection_lost, force_close};
 use super::write::{write, write_eof, write_ready, writelines};
-use super::{StreamTransport, attributes, extra, make, read};
+use super::{StreamTransport, attributes, ending, extra, flow, make, read};
 use crate::ffi::layout::prove_transports;
-use crate::ffi::{
-    Args, Builder, Instance, Outcome, Parameters, Raised, Ref, call, call_method, object,
-};
+use crate::ffi::{Builder, Instance, Outcome, Parameters, Raised, Ref, call, call_method};
 use crate::names;
 
 /// The class `StreamTransport`.
@@ -30,10 +28,9 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     )
     .with_attributes(dict, weak_references)
     .new_with(|_, _, _| Ok(StreamTransport::unmade()))
-    .init(make::init)
-    .finalizer(finalize)
-    .repr(|py, this| Ok(object(&pyo3::types::PyString::new(py, &text(py, this))).share()));
-    let builder = attributes::add(internals(limits(writing(reading(builder)))));
+    .init(make::init);
+    let builder = flow::add(internals(writing(reading(builder))));
+    let builder = ending::add(attributes::add(builder));
     builder.create(py, Some(&base.bind(py)))
 }
 
@@ -122,82 +119,42 @@ fn writing(builder: Builder<StreamTransport>) -> Builder<StreamTransport> {
         )
 }
 
-fn limits(builder: Builder<StreamTransport>) -> Builder<StreamTransport> {
-    builder
-        .plain(c"get_write_buffer_size", c"get_write_buffer_size($self)\n--\n\nHow many bytes are owed.", |py, this| {
-            this.settle(py)?;
-            number(py, this.owed(py))
-        })
-        .plain(c"get_write_buffer_limits", c"get_write_buffer_limits($self)\n--\n\nThe marks: low, high.", |py, this| {
-            let (low, high) = this.outbox.lend(py, |outbox| outbox.marks());
-            Ok(Ref::from((low, high).into_pyobject(py)?))
-        })
-        .method(
-            c"set_write_buffer_limits",
-            c"set_write_buffer_limits($self, high=None, low=None)\n--\n\nSets when the protocol pauses and goes on.",
-            |py, this, args| {
-                set_limits(py, this, args, "set_write_buffer_limits")?;
-                this.settle(py)?;
-                none(this.maybe_pause(py))
-            },
-        )
-        .method(
-            c"_set_write_buffer_limits",
-            c"_set_write_buffer_limits($self, high=None, low=None)\n--\n\nThe same, and asks no protocol to pause.",
-            |py, this, args| none(set_limits(py, this, args, "_set_write_buffer_limits")),
-        )
-        .plain(c"_maybe_pause_protocol", c"_maybe_pause_protocol($self)\n--\n\nPauses if too much is owed.", |py, this| {
-            this.settle(py)?;
-            none(this.maybe_pause(py))
-        })
-        .plain(c"_maybe_resume_protocol", c"_maybe_resume_protocol($self)\n--\n\nGoes on if little is owed.", |py, this| {
-            none(this.maybe_resume(py))
-        })
-}
-
-fn set_limits(
-    py: Python<'_>,
-    this: &Instance<StreamTransport>,
-    args: Args<'_>,
-    function: &'static str,
-) -> Outcome<()> {
-    let names = [names::high(py), names::low(py)];
-    let [high, low] = args.parse(&Parameters {
-        function,
-        names,
-        positional: 2,
-        required: 0,
-    })?;
-    this.set_limits(py, high, low)
-}
-
 /// What asyncio's own modules call on a transport.
 fn internals(builder: Builder<StreamTransport>) -> Builder<StreamTransport> {
     builder
-        .one(c"_force_close", c"_force_close($self, exc)\n--\n\nEnds the connection because of exc.", |py, this, exception| {
-            none(force_close(py, this, exception))
-        })
-        .method(
-            c"_fatal_error",
-            c"_fatal_error($self, exc, message='Fatal error on transport')\n--\n\nReports exc and ends the connection.",
-            |py, this, args| {
-                let names = [names::exc(py), names::message(py)];
-                let parameters = Parameters { function: "_fatal_error", names, positional: 2, required: 1 };
-                let [Some(exception), message] = args.parse(&parameters)? else { return Ok(Ref::none()) };
-                let message = message.map(|message| message.bind(py).to_string());
-                none(fatal_exception(py, this, exception, message.as_deref().unwrap_or("Fatal error on transport")))
+        .one(
+            c"_force_close",
+            c"_force_close($self, exc)\n--\n\nEnds the connection because of exc.",
+            |py, this, exception| none(force_close(py, this, exception)),
+        )
+        .one(
+            c"_call_connection_lost",
+            c"_call_connection_lost($self, exc)\n--\n\nTells the protocol and closes.",
+            |py, this, exception| none(connection_lost(py, this, exception)),
+        )
+        .plain(
+            c"_make_empty_waiter",
+            c"_make_empty_waiter($self)\n--\n\nA future: nothing is owed.",
+            make_empty_waiter,
+        )
+        .plain(
+            c"_reset_empty_waiter",
+            c"_reset_empty_waiter($self)\n--\n\nForgets that future.",
+            |_, this| {
+                this.empty_waiter.clear();
+                Ok(Ref::none())
             },
         )
-        .one(c"_call_connection_lost", c"_call_connection_lost($self, exc)\n--\n\nTells the protocol and closes.", |py, this, exception| {
-            none(connection_lost(py, this, exception))
-        })
-        .plain(c"_make_empty_waiter", c"_make_empty_waiter($self)\n--\n\nA future: nothing is owed.", make_empty_waiter)
-        .plain(c"_reset_empty_waiter", c"_reset_empty_waiter($self)\n--\n\nForgets that future.", |_, this| {
-            this.empty_waiter.clear();
-            Ok(Ref::none())
-        })
-        .plain(c"_read_ready", c"_read_ready($self)\n--\n\nReads once.", |py, this| none(read::heard(py, this.own())))
-        .plain(c"_write_ready", c"_write_ready($self)\n--\n\nSends what is owed.", |py, this| none(write_ready(py, this)))
+        .plain(
+            c"_read_ready",
+            c"_read_ready($self)\n--\n\nReads once.",
+            |py, this| none(read::heard(py, this.own())),
+        )
+        .plain(
+            c"_write_ready",
+            c"_write_ready($self)\n--\n\nSends what is owed.",
+            |py, this| none(write_ready(py, this)),
+        )
 }
 
 fn make_empty_waiter(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<Ref> {

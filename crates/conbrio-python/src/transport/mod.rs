@@ -5,6 +5,7 @@
 
 mod attributes;
 mod datagram;
+mod ending;
 mod extra;
 mod flow;
 mod life;

@@ -10,7 +10,8 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use super::StreamTransport;
-use super::life::{close, fatal, fatal_io, guarded, log};
+use super::ending::{fatal, guarded, log};
+use super::life::{close, fatal_io};
 use crate::engine::Engine;
 use crate::ffi::{
     Buffer, Instance, Object, Outcome, Own, Ref, bytes, call_method, context, filled_bytes,
@@ -245,7 +246,7 @@ fn failed(py: Python<'_>, this: &Instance<StreamTransport>, error: &io::Error) -
 
 /// The peer sends no more.
 fn end(py: Python<'_>, this: &Instance<StreamTransport>, protocol: &Object) -> Outcome<()> {
-    log(py, this, "%r received EOF")?;
+    log(py, this, "debug", "%r received EOF")?;
     let keep_open = protocol::eof_received(py, protocol).and_then(|answer| is_true(py, &answer));
     match keep_open {
         Err(raised) => fatal(
@@ -309,7 +310,7 @@ impl Instance<StreamTransport> {
         }
         self.life.paused.set(true);
         self.stop_reading(py);
-        log(py, self, "%r pauses reading")
+        log(py, self, "debug", "%r pauses reading")
     }
 
     /// `resume_reading()`.
@@ -320,6 +321,6 @@ impl Instance<StreamTransport> {
         self.life.paused.set(false);
         self.follow_context(py)?;
         self.start_reading(py)?;
-        log(py, self, "%r resumes reading")
+        log(py, self, "debug", "%r resumes reading")
     }
 }

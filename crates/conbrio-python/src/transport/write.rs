@@ -10,7 +10,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 
 use super::StreamTransport;
-use super::life::{connection_lost, fatal_io, guarded};
+use super::ending::guarded;
+use super::life::{connection_lost, fatal_io};
 use crate::ffi::{
     Buffer, Bytes, Instance, Object, Outcome, Own, Raised, Ref, Thunk, bytes, call_method, context,
     object,

@@ -58,22 +58,11 @@ fn flags(builder: Builder<DatagramTransport>) -> Builder<DatagramTransport> {
         .getter(c"_paused", c"Whether reading is paused.", |_, this| {
             Ok(Ref::boolean(this.life.paused.get()))
         })
-        .getter(
-            c"_protocol_paused",
-            c"Whether the protocol pauses sending.",
-            |_, this| Ok(Ref::boolean(this.life.protocol_paused.get())),
-        )
 }
 
 /// How much it does.
 fn limits(builder: Builder<DatagramTransport>) -> Builder<DatagramTransport> {
     builder
-        .getter(c"_high_water", c"The high mark.", |py, this| {
-            number(py, this.outbox.lend(py, |outbox| outbox.marks().1))
-        })
-        .getter(c"_low_water", c"The low mark.", |py, this| {
-            number(py, this.outbox.lend(py, |outbox| outbox.marks().0))
-        })
         .getter(c"_buffer_size", c"How much is owed.", |py, this| {
             number(py, this.owed(py))
         })

@@ -1,15 +1,16 @@
 //! How a transport ends: closed when all is sent, aborted, or broken by an error; and what is reported then.
 
-use pyo3::exceptions::{PyOSError, PyResourceWarning};
+use std::ffi::CStr;
+
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
 
 use super::DatagramTransport;
+use super::methods::text;
+use crate::engine::Engine;
 use crate::ffi::{
-    Instance, Object, Outcome, Own, Raised, Ref, Thunk, attribute, call_keyword, call_method,
-    context, object, raise, write_unraisable,
+    Instance, Object, Outcome, Own, Raised, Ref, Thunk, attribute, call_method, context, raise,
 };
-use crate::report::{ends_loop, report_raised};
+use crate::transport::ending::{Ending, report_callback};
 use crate::{handle, names, protocol};
 
 /// `close()`: receives no more, sends what is owed, then the protocol is told.
@@ -81,17 +82,15 @@ fn lost(py: Python<'_>, this: Own<DatagramTransport>) -> Outcome<()> {
         return Ok(());
     };
     let reason = this.reason.take().unwrap_or_else(Ref::none);
-    let event_loop = this.fields.event_loop.share();
+    let event_loop = this.event_loop();
     let answer = context::enter(py, &context).and_then(|()| {
         let answer = connection_lost(py, &this, &reason);
         context::leave(py, &context);
         answer
     });
-    match (answer, event_loop) {
-        (Err(raised), Some(event_loop)) => {
-            report_at(py, &this, &event_loop, "_call_connection_lost", raised)
-        }
-        (answer, _) => answer,
+    match answer {
+        Ok(()) => Ok(()),
+        Err(raised) => report_callback(py, &this, event_loop, "_call_connection_lost", raised),
     }
 }
 
@@ -128,137 +127,44 @@ fn close_socket(py: Python<'_>, this: &Instance<DatagramTransport>) -> Outcome<(
     }
 }
 
-/// Reports an exception and ends the transport, unless the exception must leave the loop. CPython: `_fatal_error`.
-///
-/// # Errors
-/// `SystemExit` and `KeyboardInterrupt`.
-pub(super) fn fatal(
-    py: Python<'_>,
-    this: &Instance<DatagramTransport>,
-    raised: Raised,
-    message: &str,
-) -> Outcome<()> {
-    let exception = raised.take();
-    if ends_loop(py, &exception) {
-        return Err(raise(exception));
-    }
-    fatal_exception(py, this, &exception, message)
-}
+impl Ending for DatagramTransport {
+    const FATAL: &'static str = "Fatal error on transport";
+    const FATAL_ERROR: &'static CStr =
+        c"_fatal_error($self, exc, message='Fatal error on transport')\n--\n\nReports exc and closes the socket.";
 
-/// The same for an exception that was caught.
-pub(super) fn fatal_exception(
-    py: Python<'_>,
-    this: &Instance<DatagramTransport>,
-    exception: &Object,
-    message: &str,
-) -> Outcome<()> {
-    if exception.bind(py).is_instance_of::<PyOSError>() {
-        if this.engine().is_some_and(|engine| engine.debug.get()) {
-            let exc_info = PyDict::new(py);
-            exc_info.set_item("exc_info", exception.bind(py))?;
-            let words = ("%r: %s", this.object().bind(py), message);
-            names::asyncio_logger(py)?
-                .bind(py)
-                .call_method("debug", words, Some(&exc_info))?;
-        }
-    } else {
-        let protocol = this.protocol.share().unwrap_or_else(Ref::none);
-        this.report(py, raise(exception.share()), message, &protocol)?;
+    #[inline]
+    fn engine(&self) -> Option<Own<Engine>> {
+        self.engine()
     }
-    force_close(py, this, exception)
-}
 
-/// Reports what no rule of transports has caught, as a callback's exception.
-///
-/// # Errors
-/// `SystemExit` and `KeyboardInterrupt`.
-pub(super) fn guarded(
-    py: Python<'_>,
-    this: &Instance<DatagramTransport>,
-    method: &str,
-    answer: Outcome<()>,
-) -> Outcome<()> {
-    let Err(raised) = answer else { return Ok(()) };
-    match this.fields.event_loop.share().filter(|it| !it.is_none()) {
-        Some(event_loop) => report_at(py, this, &event_loop, method, raised),
-        None => Err(raised),
+    #[inline]
+    fn event_loop(&self) -> Option<Ref> {
+        // The slot holds None once the socket is closed.
+        self.fields.event_loop.share().filter(|it| !it.is_none())
     }
-}
 
-fn report_at(
-    py: Python<'_>,
-    this: &Instance<DatagramTransport>,
-    event_loop: &Object,
-    method: &str,
-    raised: Raised,
-) -> Outcome<()> {
-    let message = || format!("Exception in callback DatagramTransport.{method}()");
-    let details = [("transport", this.object())];
-    report_raised(py, event_loop, raised, message, &details)
-}
-
-/// Says `words` about the transport in debug mode.
-pub(super) fn log(py: Python<'_>, this: &Instance<DatagramTransport>, words: &str) -> Outcome<()> {
-    if this.engine().is_some_and(|engine| engine.debug.get()) {
-        names::asyncio_logger(py)?
-            .bind(py)
-            .call_method1("debug", (words, this.object().bind(py)))?;
+    #[inline]
+    fn protocol(&self) -> Option<Ref> {
+        self.protocol.share()
     }
-    Ok(())
-}
 
-/// The last words of a transport that nobody closed.
-pub(super) fn finalize(py: Python<'_>, this: &Instance<DatagramTransport>) {
-    if this.sock.is_empty() {
-        return;
+    fn text(py: Python<'_>, this: &Instance<Self>) -> String {
+        text(py, this)
     }
-    let warned = warn_unclosed(py, this).map_err(Raised::take);
-    let closed = close_socket(py, this).map_err(Raised::take);
-    for exception in [warned, closed].into_iter().filter_map(Result::err) {
-        write_unraisable(raise(exception), this.object());
-    }
-}
 
-fn warn_unclosed(py: Python<'_>, this: &Instance<DatagramTransport>) -> Outcome<()> {
-    let text = format!("unclosed transport {}", super::methods::text(py, this));
-    let text = PyString::new(py, &text);
-    let category = py.get_type::<PyResourceWarning>();
-    let arguments = [object(&text), object(&category)];
-    let source = (names::source(py), this.object());
-    call_keyword(py, names::warn(py)?, &arguments, source).map(drop)
+    fn force_close(py: Python<'_>, this: &Instance<Self>, exception: &Object) -> Outcome<()> {
+        force_close(py, this, exception)
+    }
+
+    fn close_unclosed(py: Python<'_>, this: &Instance<Self>) -> Outcome<()> {
+        close_socket(py, this)
+    }
 }
 
 impl Instance<DatagramTransport> {
-    /// Asks for a poll in the next turn, as something is done to the socket.
-    #[inline]
-    pub(super) fn touch(&self, py: Python<'_>) {
-        if let Some(engine) = self.engine() {
-            // Order: a peer in this loop hears of it in the next turn.
-            engine.touch(py);
-        }
-    }
-
     /// Makes the current context the one that the protocol is called in.
     pub(super) fn follow_context(&self, py: Python<'_>) -> Outcome<()> {
         self.context.set(context::copy_current(py)?);
         Ok(())
-    }
-
-    /// Reports what the protocol raised.
-    ///
-    /// # Errors
-    /// `SystemExit` and `KeyboardInterrupt`.
-    pub(super) fn report(
-        &self,
-        py: Python<'_>,
-        raised: Raised,
-        message: &str,
-        protocol: &Object,
-    ) -> Outcome<()> {
-        let Some(event_loop) = self.fields.event_loop.share().filter(|it| !it.is_none()) else {
-            return Err(raised);
-        };
-        let details = [("transport", self.object()), ("protocol", protocol)];
-        report_raised(py, &event_loop, raised, || message.to_owned(), &details)
     }
 }

@@ -8,7 +8,6 @@ use pyo3::exceptions::{PyOSError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use super::life::guarded;
 use super::{DatagramTransport, Way};
 use crate::engine::Engine;
 use crate::ffi::{
@@ -16,6 +15,7 @@ use crate::ffi::{
     object,
 };
 use crate::transport::attributes::number;
+use crate::transport::ending::guarded;
 use crate::transport::extra::{INET, INET6, UNIX, family};
 use crate::transport::make::enter;
 use crate::{handle, names};

@@ -3,14 +3,15 @@
 use std::fmt::Write as _;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple};
+use pyo3::types::PyTuple;
 
-use super::life::{abort, close, connection_lost, fatal_exception, finalize, force_close};
+use super::life::{abort, close, connection_lost, force_close};
 use super::write::{sendto, write_ready};
 use super::{DatagramTransport, attributes, make, read};
-use crate::ffi::{Args, Builder, Instance, Outcome, Parameters, Raised, Ref, object};
+use crate::ffi::{Builder, Instance, Outcome, Raised, Ref};
 use crate::names;
-use crate::transport::attributes::{number, or_none};
+use crate::transport::attributes::or_none;
+use crate::transport::{ending, flow};
 
 /// The class `DatagramTransport`.
 ///
@@ -26,10 +27,9 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     )
     .with_attributes(dict, weak_references)
     .new_with(|_, _, _| Ok(DatagramTransport::unmade()))
-    .init(make::init)
-    .finalizer(finalize)
-    .repr(|py, this| Ok(object(&PyString::new(py, &text(py, this))).share()));
-    let builder = attributes::add(internals(limits(writing(reading(builder)))));
+    .init(make::init);
+    let builder = flow::add(internals(writing(reading(builder))));
+    let builder = ending::add(attributes::add(builder));
     let bases = PyTuple::new(py, [flow, base])?.into_any();
     builder.create(py, Some(&bases))
 }
@@ -94,77 +94,29 @@ fn writing(builder: Builder<DatagramTransport>) -> Builder<DatagramTransport> {
         )
 }
 
-fn limits(builder: Builder<DatagramTransport>) -> Builder<DatagramTransport> {
-    builder
-        .plain(c"get_write_buffer_size", c"get_write_buffer_size($self)\n--\n\nHow many bytes are owed.", |py, this| {
-            this.settle(py)?;
-            number(py, this.owed(py))
-        })
-        .plain(c"get_write_buffer_limits", c"get_write_buffer_limits($self)\n--\n\nThe marks: low, high.", |py, this| {
-            let (low, high) = this.outbox.lend(py, |outbox| outbox.marks());
-            Ok(Ref::from((low, high).into_pyobject(py)?))
-        })
-        .method(
-            c"set_write_buffer_limits",
-            c"set_write_buffer_limits($self, high=None, low=None)\n--\n\nSets when the protocol pauses and goes on.",
-            |py, this, args| {
-                set_limits(py, this, args, "set_write_buffer_limits")?;
-                this.settle(py)?;
-                none(this.maybe_pause(py))
-            },
-        )
-        .method(
-            c"_set_write_buffer_limits",
-            c"_set_write_buffer_limits($self, high=None, low=None)\n--\n\nThe same, and asks no protocol to pause.",
-            |py, this, args| none(set_limits(py, this, args, "_set_write_buffer_limits")),
-        )
-        .plain(c"_maybe_pause_protocol", c"_maybe_pause_protocol($self)\n--\n\nPauses if too much is owed.", |py, this| {
-            this.settle(py)?;
-            none(this.maybe_pause(py))
-        })
-        .plain(c"_maybe_resume_protocol", c"_maybe_resume_protocol($self)\n--\n\nGoes on if little is owed.", |py, this| {
-            none(this.maybe_resume(py))
-        })
-}
-
-fn set_limits(
-    py: Python<'_>,
-    this: &Instance<DatagramTransport>,
-    args: Args<'_>,
-    function: &'static str,
-) -> Outcome<()> {
-    let names = [names::high(py), names::low(py)];
-    let [high, low] = args.parse(&Parameters {
-        function,
-        names,
-        positional: 2,
-        required: 0,
-    })?;
-    this.set_limits(py, high, low)
-}
-
 /// What asyncio's own modules call on a transport.
 fn internals(builder: Builder<DatagramTransport>) -> Builder<DatagramTransport> {
     builder
-        .one(c"_force_close", c"_force_close($self, exc)\n--\n\nCloses the socket because of exc.", |py, this, exception| {
-            none(force_close(py, this, exception))
-        })
-        .method(
-            c"_fatal_error",
-            c"_fatal_error($self, exc, message='Fatal error on transport')\n--\n\nReports exc and closes the socket.",
-            |py, this, args| {
-                let names = [names::exc(py), names::message(py)];
-                let parameters = Parameters { function: "_fatal_error", names, positional: 2, required: 1 };
-                let [Some(exception), message] = args.parse(&parameters)? else { return Ok(Ref::none()) };
-                let message = message.map(|message| message.bind(py).to_string());
-                none(fatal_exception(py, this, exception, message.as_deref().unwrap_or("Fatal error on transport")))
-            },
+        .one(
+            c"_force_close",
+            c"_force_close($self, exc)\n--\n\nCloses the socket because of exc.",
+            |py, this, exception| none(force_close(py, this, exception)),
         )
-        .one(c"_call_connection_lost", c"_call_connection_lost($self, exc)\n--\n\nTells the protocol and closes.", |py, this, exception| {
-            none(connection_lost(py, this, exception))
-        })
-        .plain(c"_read_ready", c"_read_ready($self)\n--\n\nReceives once.", |py, this| none(read::heard(py, this.own())))
-        .plain(c"_sendto_ready", c"_sendto_ready($self)\n--\n\nSends what is owed.", |py, this| none(write_ready(py, this)))
+        .one(
+            c"_call_connection_lost",
+            c"_call_connection_lost($self, exc)\n--\n\nTells the protocol and closes.",
+            |py, this, exception| none(connection_lost(py, this, exception)),
+        )
+        .plain(
+            c"_read_ready",
+            c"_read_ready($self)\n--\n\nReceives once.",
+            |py, this| none(read::heard(py, this.own())),
+        )
+        .plain(
+            c"_sendto_ready",
+            c"_sendto_ready($self)\n--\n\nSends what is owed.",
+            |py, this| none(write_ready(py, this)),
+        )
 }
 
 /// `repr(transport)`, with CPython's fields.

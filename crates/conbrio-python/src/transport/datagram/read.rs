@@ -10,7 +10,6 @@ use pyo3::exceptions::{PyBlockingIOError, PyInterruptedError, PyOSError};
 use pyo3::prelude::*;
 
 use super::addresses::Place;
-use super::life::{fatal_exception, guarded, log};
 use super::{DatagramTransport, Way};
 use crate::engine::Engine;
 use crate::ffi::{
@@ -18,6 +17,7 @@ use crate::ffi::{
 };
 use crate::protocol;
 use crate::report::{ends_loop, os_exception};
+use crate::transport::ending::{fatal_exception, guarded, log};
 use crate::transport::extra::address_object;
 use crate::transport::read::SHARED;
 
@@ -261,7 +261,7 @@ impl Instance<DatagramTransport> {
         }
         self.life.paused.set(true);
         self.stop_reading(py);
-        log(py, self, "%r pauses reading")
+        log(py, self, "debug", "%r pauses reading")
     }
 
     /// `resume_reading()`.
@@ -272,7 +272,7 @@ impl Instance<DatagramTransport> {
         self.life.paused.set(false);
         self.follow_context(py)?;
         self.start_reading(py)?;
-        log(py, self, "%r resumes reading")
+        log(py, self, "debug", "%r resumes reading")
     }
 }
 

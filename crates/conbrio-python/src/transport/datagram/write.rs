@@ -13,7 +13,7 @@ use pyo3::exceptions::{
 use pyo3::prelude::*;
 
 use super::addresses::Place;
-use super::life::{connection_lost, fatal, fatal_exception, guarded};
+use super::life::connection_lost;
 use super::{DatagramTransport, Receiver, Way};
 use crate::engine::Engine;
 use crate::ffi::{
@@ -23,6 +23,7 @@ use crate::ffi::{
 use crate::names;
 use crate::report::{ends_loop, os_exception};
 use crate::transport::Chunk;
+use crate::transport::ending::{fatal, fatal_exception, guarded};
 use crate::transport::write::{UNMENTIONED, is_bytes_like};
 
 const FAILED: &str = "Fatal write error on datagram transport";

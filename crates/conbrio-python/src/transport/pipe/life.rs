@@ -1,15 +1,14 @@
 //! How one end of a pipe ends: closed, or broken by an error; and what is reported then.
 
-use pyo3::exceptions::PyResourceWarning;
+use std::ffi::CStr;
+
 use pyo3::prelude::*;
 
 use super::methods::text;
 use super::{End, Thunk};
-use crate::ffi::{
-    Instance, Object, Outcome, Own, Raised, Ref, call_keyword, call_method, context, object, raise,
-    write_unraisable,
-};
-use crate::report::{ends_loop, report, report_raised};
+use crate::engine::Engine;
+use crate::ffi::{Instance, Object, Outcome, Own, Raised, Ref, call_method, context, raise};
+use crate::transport::ending::{Ending, report_callback};
 use crate::{names, protocol};
 
 /// Has the protocol told in the next turn that the connection is lost.
@@ -34,7 +33,7 @@ pub(super) fn lose<T: End>(py: Python<'_>, this: &Instance<T>, exception: Ref) -
 /// The turn after the connection ended.
 fn lost<T: End>(py: Python<'_>, this: Own<T>) -> Outcome<()> {
     let pipe = this.pipe();
-    let (Some(context), event_loop) = (pipe.context.share(), event_loop_of(&this)) else {
+    let (Some(context), event_loop) = (pipe.context.share(), this.event_loop()) else {
         return Ok(());
     };
     let reason = pipe.reason.take().unwrap_or_else(Ref::none);
@@ -43,7 +42,10 @@ fn lost<T: End>(py: Python<'_>, this: Own<T>) -> Outcome<()> {
         context::leave(py, &context);
         answer
     });
-    guarded(py, &this, event_loop, "_call_connection_lost", answer)
+    match answer {
+        Ok(()) => Ok(()),
+        Err(raised) => report_callback(py, &this, event_loop, "_call_connection_lost", raised),
+    }
 }
 
 /// Tells the protocol, closes the file and forgets both. CPython: `_call_connection_lost`.
@@ -77,107 +79,36 @@ fn close_file<T: End>(py: Python<'_>, this: &Instance<T>) -> Outcome<()> {
     call_method(py, &file, names::close(py), &[]).map(drop)
 }
 
-/// Reports an exception and ends the connection. CPython: `_fatal_error`.
-///
-/// # Errors
-/// `SystemExit` and `KeyboardInterrupt`.
-pub(super) fn fatal<T: End>(
-    py: Python<'_>,
-    this: &Instance<T>,
-    exception: &Object,
-    message: &str,
-) -> Outcome<()> {
-    if ends_loop(py, exception) {
-        return Err(raise(exception.share()));
+impl<T: End> Ending for T {
+    const FATAL: &'static str = "Fatal error on pipe transport";
+    const FATAL_ERROR: &'static CStr =
+        c"_fatal_error($self, exc, message='Fatal error on pipe transport')\n--\n\nReports exc and ends the connection.";
+
+    fn engine(&self) -> Option<Own<Engine>> {
+        self.pipe().engine()
     }
-    if !T::is_quiet(py, exception) {
-        let protocol = this.pipe().protocol.share().unwrap_or_else(Ref::none);
-        if let Some(event_loop) = event_loop_of(this) {
-            let details = [
-                ("exception", exception),
-                ("transport", this.object()),
-                ("protocol", &*protocol),
-            ];
-            report(py, &event_loop, message, &details)?;
-        }
-    } else if this.pipe().is_debugged() {
-        let exc_info = pyo3::types::PyDict::new(py);
-        exc_info.set_item("exc_info", exception.bind(py))?;
-        let words = ("%r: %s", this.object().bind(py), message);
-        names::asyncio_logger(py)?
-            .bind(py)
-            .call_method("debug", words, Some(&exc_info))?;
+
+    fn event_loop(&self) -> Option<Ref> {
+        self.pipe().event_loop.share()
     }
-    T::force_close(py, this, exception)
-}
 
-/// Reports what a callback raised.
-///
-/// # Errors
-/// `SystemExit` and `KeyboardInterrupt`.
-pub(super) fn guarded<T: End>(
-    py: Python<'_>,
-    this: &Instance<T>,
-    event_loop: Option<Ref>,
-    method: &str,
-    answer: Outcome<()>,
-) -> Outcome<()> {
-    let Err(raised) = answer else { return Ok(()) };
-    let Some(event_loop) = event_loop else {
-        return Err(raised);
-    };
-    let message = || format!("Exception in callback {}.{method}()", T::SHORT);
-    let details = [("transport", this.object())];
-    report_raised(py, &event_loop, raised, message, &details)
-}
-
-/// The loop, for what is reported after the transport has let go of it.
-pub(super) fn event_loop_of<T: End>(this: &Instance<T>) -> Option<Ref> {
-    this.pipe().event_loop.share()
-}
-
-/// Says `words` about the transport in debug mode, at this level.
-pub(super) fn log<T: End>(
-    py: Python<'_>,
-    this: &Instance<T>,
-    level: &str,
-    words: &str,
-) -> Outcome<()> {
-    if this.pipe().is_debugged() {
-        names::asyncio_logger(py)?
-            .bind(py)
-            .call_method1(level, (words, this.object().bind(py)))?;
+    fn protocol(&self) -> Option<Ref> {
+        self.pipe().protocol.share()
     }
-    Ok(())
-}
 
-/// The last words of a transport that nobody closed.
-pub(super) fn finalize<T: End>(py: Python<'_>, this: &Instance<T>) {
-    if this.pipe().file.is_empty() {
-        return;
+    fn text(py: Python<'_>, this: &Instance<Self>) -> String {
+        text(py, this)
     }
-    let warned = warn_unclosed(py, this).map_err(Raised::take);
-    let closed = close_file(py, this).map_err(Raised::take);
-    for exception in [warned, closed].into_iter().filter_map(Result::err) {
-        write_unraisable(raise(exception), this.object());
+
+    fn is_quiet(py: Python<'_>, exception: &Object) -> bool {
+        T::is_harmless(py, exception)
     }
-}
 
-fn warn_unclosed<T: End>(py: Python<'_>, this: &Instance<T>) -> Outcome<()> {
-    let text = format!("unclosed transport {}", text(py, this));
-    let text = pyo3::types::PyString::new(py, &text);
-    let category = py.get_type::<PyResourceWarning>();
-    let arguments = [object(&text), object(&category)];
-    let source = (names::source(py), this.object());
-    call_keyword(py, names::warn(py)?, &arguments, source).map(drop)
-}
+    fn force_close(py: Python<'_>, this: &Instance<Self>, exception: &Object) -> Outcome<()> {
+        T::end(py, this, exception)
+    }
 
-impl<T: End> Instance<T> {
-    /// Asks for a poll in the next turn, as something is done to the pipe.
-    pub(super) fn touch(&self, py: Python<'_>) {
-        if let Some(engine) = self.pipe().engine() {
-            // Order: who has the other end in this loop hears of it in the next turn.
-            engine.touch(py);
-        }
+    fn close_unclosed(py: Python<'_>, this: &Instance<Self>) -> Outcome<()> {
+        close_file(py, this)
     }
 }

@@ -4,18 +4,14 @@ use std::fmt::Write as _;
 
 use pyo3::prelude::*;
 
-use super::life::{fatal, finalize};
 use super::{End, init};
-use crate::ffi::{Builder, Instance, Object, Outcome, Parameters, Ref, object};
-use crate::names;
+use crate::ffi::{Builder, Instance, Object, Outcome, Ref, object};
 use crate::transport::attributes::or_none;
+use crate::transport::ending;
 
 /// Begins a class with what both ends have; `close` is each one's own.
 pub(super) fn shared<T: End>(builder: Builder<T>) -> Builder<T> {
-    attributes(methods(builder))
-        .init(init)
-        .finalizer(finalize)
-        .repr(|py, this| Ok(object(&pyo3::types::PyString::new(py, &text(py, this))).share()))
+    ending::add(attributes(methods(builder))).init(init)
 }
 
 fn methods<T: End>(builder: Builder<T>) -> Builder<T> {
@@ -34,17 +30,6 @@ fn methods<T: End>(builder: Builder<T>) -> Builder<T> {
             c"get_protocol",
             c"get_protocol($self)\n--\n\nThe protocol.",
             |_, this| Ok(or_none(this.pipe().protocol.share())),
-        )
-        .method(
-            c"_fatal_error",
-            c"_fatal_error($self, exc, message='Fatal error on pipe transport')\n--\n\nReports exc and ends the connection.",
-            |py, this, args| {
-                let names = [names::exc(py), names::message(py)];
-                let parameters = Parameters { function: "_fatal_error", names, positional: 2, required: 1 };
-                let [Some(exception), message] = args.parse(&parameters)? else { return Ok(Ref::none()) };
-                let message = message.map(|message| message.bind(py).to_string());
-                none(fatal(py, this, exception, message.as_deref().unwrap_or("Fatal error on pipe transport")))
-            },
         )
 }
 

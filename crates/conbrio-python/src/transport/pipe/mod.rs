@@ -17,6 +17,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::ending::{Ending, guarded, report_callback, short_name};
 use super::make::given;
 use crate::engine::Engine;
 use crate::ffi::{
@@ -27,7 +28,6 @@ use crate::protocol::Protocol;
 use crate::report::os_error;
 use crate::{handle, names};
 
-use life::{event_loop_of, guarded};
 pub(crate) use read::class as read_class;
 pub(crate) use write::class as write_class;
 
@@ -89,17 +89,10 @@ impl Pipe {
     fn engine(&self) -> Option<Own<Engine>> {
         Own::of(self.event_loop.share()?).ok()
     }
-
-    /// Whether the loop is in debug mode.
-    fn is_debugged(&self) -> bool {
-        self.engine().is_some_and(|engine| engine.debug.get())
-    }
 }
 
 /// One end of a pipe: what it has of its own.
 pub(crate) trait End: Class {
-    /// The class in messages.
-    const SHORT: &'static str;
     /// What is said of a file that nobody can wait for.
     const REFUSAL: &'static str;
 
@@ -116,10 +109,10 @@ pub(crate) trait End: Class {
     fn read_ready(py: Python<'_>, this: &Instance<Self>) -> Outcome<()>;
 
     /// Whether an exception that ends the connection is nobody's fault, and goes unreported.
-    fn is_quiet(py: Python<'_>, exception: &Object) -> bool;
+    fn is_harmless(py: Python<'_>, exception: &Object) -> bool;
 
-    /// Ends the connection because of `exception`.
-    fn force_close(py: Python<'_>, this: &Instance<Self>, exception: &Object) -> Outcome<()>;
+    /// Ends the connection because of `exception`. CPython: `_close`.
+    fn end(py: Python<'_>, this: &Instance<Self>, exception: &Object) -> Outcome<()>;
 
     /// What the engine hears for it, in `repr`'s words.
     fn state(&self, py: Python<'_>) -> String;
@@ -135,11 +128,14 @@ fn init<T: End>(
     let names = ["loop", "pipe", "protocol", "waiter", "extra"];
     let [event_loop, file, protocol, waiter, extra] = given(py, args, keywords, names)?;
     let (Some(event_loop), Some(file), Some(protocol)) = (event_loop, file, protocol) else {
-        let text = format!("{}() needs a loop, a pipe and a protocol", T::SHORT);
+        let text = format!(
+            "{}() needs a loop, a pipe and a protocol",
+            short_name::<T>()
+        );
         return Err(PyTypeError::new_err(text).into());
     };
     let Some(engine) = Instance::<Engine>::of(object(&event_loop)) else {
-        let text = format!("{}() needs a loop of conbrio's", T::SHORT);
+        let text = format!("{}() needs a loop of conbrio's", short_name::<T>());
         return Err(PyTypeError::new_err(text).into());
     };
     let extra = extra.unwrap_or_else(|| PyDict::new(py).into_any());
@@ -190,7 +186,7 @@ fn start<T: End>(py: Python<'_>, this: Own<T>) -> Outcome<()> {
         return Ok(());
     }
     let answer = this.start_reading(py);
-    guarded(py, &this, event_loop_of(&this), "_add_reader", answer)
+    guarded(py, &this, "_add_reader", answer)
 }
 
 /// The descriptor is readable.
@@ -200,7 +196,7 @@ fn heard<T: End>(py: Python<'_>, this: Own<T>) -> Outcome<()> {
     if pipe.lost.get() || !pipe.reading.get() {
         return Ok(());
     }
-    let (Some(context), event_loop) = (pipe.context.share(), event_loop_of(&this)) else {
+    let (Some(context), event_loop) = (pipe.context.share(), this.event_loop()) else {
         return Ok(());
     };
     let answer = context::enter(py, &context).and_then(|()| {
@@ -208,7 +204,10 @@ fn heard<T: End>(py: Python<'_>, this: Own<T>) -> Outcome<()> {
         context::leave(py, &context);
         answer
     });
-    guarded(py, &this, event_loop, "_read_ready", answer)
+    match answer {
+        Ok(()) => Ok(()),
+        Err(raised) => report_callback(py, &this, event_loop, "_read_ready", raised),
+    }
 }
 
 impl<T: End> Instance<T> {

@@ -8,15 +8,16 @@ use conbrio_core::inflow::{DIRECT, Inflow};
 use conbrio_driver::sys::pipe::{self, Kind};
 use pyo3::prelude::*;
 
-use super::life::{fatal, log, lose};
+use super::life::lose;
 use super::methods::{none, polling, shared};
 use super::{End, Pipe};
 use crate::ffi::layout::{ExtraField, prove_extra};
 use crate::ffi::{
     Builder, Class, ClassState, Instance, Object, Outcome, Ref, Slot, Visit, attribute, context,
 };
-use crate::report::os_exception;
+use crate::report::os_error;
 use crate::transport::attributes::number;
+use crate::transport::ending::{Ending, fatal, log};
 use crate::transport::read::{SHARED, bytes_read};
 use crate::{handle, names, protocol};
 
@@ -59,7 +60,6 @@ impl Class for ReadPipeTransport {
 }
 
 impl End for ReadPipeTransport {
-    const SHORT: &'static str = "ReadPipeTransport";
     const REFUSAL: &'static str = "Pipe transport is for pipes/sockets only.";
 
     fn pipe(&self) -> &Pipe {
@@ -79,7 +79,7 @@ impl End for ReadPipeTransport {
     }
 
     /// CPython: the other side of a terminal has hung up.
-    fn is_quiet(py: Python<'_>, exception: &Object) -> bool {
+    fn is_harmless(py: Python<'_>, exception: &Object) -> bool {
         let number = exception.bind(py).getattr(pyo3::intern!(py, "errno"));
         exception
             .bind(py)
@@ -87,7 +87,7 @@ impl End for ReadPipeTransport {
             && number.is_ok_and(|number| number.extract::<i32>().is_ok_and(|number| number == EIO))
     }
 
-    fn force_close(py: Python<'_>, this: &Instance<Self>, exception: &Object) -> Outcome<()> {
+    fn end(py: Python<'_>, this: &Instance<Self>, exception: &Object) -> Outcome<()> {
         this.pipe.closing.set(true);
         this.stop_reading(py);
         lose(py, this, exception.share())
@@ -222,7 +222,7 @@ fn receive(py: Python<'_>, this: &Instance<ReadPipeTransport>) -> Outcome<()> {
             _ => fatal(
                 py,
                 this,
-                &*os_exception(py, &error)?,
+                os_error(py, &error),
                 "Fatal read error on pipe transport",
             ),
         },

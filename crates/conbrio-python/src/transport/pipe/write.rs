@@ -13,18 +13,19 @@ use conbrio_driver::sys::pipe::{self, Kind};
 use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError, PyOSError};
 use pyo3::prelude::*;
 
-use super::life::{connection_lost, event_loop_of, fatal, guarded, log, lose};
+use super::life::{connection_lost, lose};
 use super::methods::{none, polling, shared};
 use super::{End, Pipe};
 use crate::ffi::layout::{TransportFields, prove_transports};
 use crate::ffi::{
-    Args, Builder, Class, ClassState, Guarded, Instance, Object, Outcome, Own, Parameters, Ref,
-    Slot, Thunk, Visit, context, object,
+    Builder, Class, ClassState, Guarded, Instance, Object, Outcome, Own, Ref, Slot, Thunk, Visit,
+    context, object, raise,
 };
 use crate::names;
 use crate::report::{os_exception, text_of};
 use crate::transport::attributes::number;
-use crate::transport::flow::Pressed;
+use crate::transport::ending::{Ending, fatal, log, report_callback};
+use crate::transport::flow::{self, Pressed};
 use crate::transport::write::{Chunk, UNMENTIONED, is_bytes_like};
 
 /// The writing end of a pipe, and its protocol.
@@ -75,7 +76,6 @@ impl Class for WritePipeTransport {
 }
 
 impl End for WritePipeTransport {
-    const SHORT: &'static str = "WritePipeTransport";
     const REFUSAL: &'static str = "Pipe transport is only for pipes, sockets and character devices";
 
     fn pipe(&self) -> &Pipe {
@@ -100,11 +100,11 @@ impl End for WritePipeTransport {
         Self::force_close(py, this, object(&broken))
     }
 
-    fn is_quiet(py: Python<'_>, exception: &Object) -> bool {
+    fn is_harmless(py: Python<'_>, exception: &Object) -> bool {
         exception.bind(py).is_instance_of::<PyOSError>()
     }
 
-    fn force_close(py: Python<'_>, this: &Instance<Self>, exception: &Object) -> Outcome<()> {
+    fn end(py: Python<'_>, this: &Instance<Self>, exception: &Object) -> Outcome<()> {
         this.pipe.closing.set(true);
         this.stop_writing(py);
         this.forget_owed(py);
@@ -140,12 +140,17 @@ impl Pressed for WritePipeTransport {
         &self.protocol_paused
     }
 
-    fn protocol(&self) -> Option<Ref> {
-        self.pipe.protocol.share()
+    fn marks(&self, py: Python<'_>) -> (usize, usize) {
+        self.outbox.lend(py, |outbox| outbox.marks())
     }
 
-    fn event_loop(&self) -> Option<Ref> {
-        self.pipe.event_loop.share()
+    fn size(&self, py: Python<'_>) -> usize {
+        self.owed(py)
+    }
+
+    /// What a pipe does not take at once waits already.
+    fn settle(_: Python<'_>, _: &Instance<Self>) -> Outcome<()> {
+        Ok(())
     }
 }
 
@@ -163,7 +168,7 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
                 offset_of!(WritePipeTransport, weak_references),
             )
             .new_with(|_, _, _| Ok(WritePipeTransport::unmade()));
-    limits(own(shared(builder))).create(py, Some(&base.bind(py)))
+    flow::add(own(shared(builder))).create(py, Some(&base.bind(py)))
 }
 
 fn own(builder: Builder<WritePipeTransport>) -> Builder<WritePipeTransport> {
@@ -198,44 +203,6 @@ fn own(builder: Builder<WritePipeTransport>) -> Builder<WritePipeTransport> {
             c"How many writes went into the void.",
             |py, this| number(py, this.void_writes.get()),
         )
-}
-
-fn limits(builder: Builder<WritePipeTransport>) -> Builder<WritePipeTransport> {
-    builder
-        .plain(c"get_write_buffer_size", c"get_write_buffer_size($self)\n--\n\nHow many bytes are owed.", |py, this| {
-            number(py, this.owed(py))
-        })
-        .plain(c"get_write_buffer_limits", c"get_write_buffer_limits($self)\n--\n\nThe marks: low, high.", |py, this| {
-            let (low, high) = this.outbox.lend(py, |outbox| outbox.marks());
-            Ok(Ref::from((low, high).into_pyobject(py)?))
-        })
-        .method(
-            c"set_write_buffer_limits",
-            c"set_write_buffer_limits($self, high=None, low=None)\n--\n\nSets when the protocol pauses and goes on.",
-            |py, this, args| {
-                set_limits(py, this, args)?;
-                none(this.maybe_pause(py))
-            },
-        )
-        .getter(c"_high_water", c"The high mark.", |py, this| {
-            number(py, this.outbox.lend(py, |outbox| outbox.marks().1))
-        })
-        .getter(c"_low_water", c"The low mark.", |py, this| {
-            number(py, this.outbox.lend(py, |outbox| outbox.marks().0))
-        })
-        .getter(c"_protocol_paused", c"Whether the protocol pauses writing.", |_, this| {
-            Ok(Ref::boolean(this.protocol_paused.get()))
-        })
-}
-
-fn set_limits(py: Python<'_>, this: &Instance<WritePipeTransport>, args: Args<'_>) -> Outcome<()> {
-    let [high, low] = args.parse(&Parameters {
-        function: "set_write_buffer_limits",
-        names: [names::high(py), names::low(py)],
-        positional: 2,
-        required: 0,
-    })?;
-    this.set_limits(py, high, low)
 }
 
 impl WritePipeTransport {
@@ -353,7 +320,12 @@ fn send(py: Python<'_>, this: &Instance<WritePipeTransport>) -> io::Result<Flush
 
 fn broken(py: Python<'_>, this: &Instance<WritePipeTransport>, exception: &Object) -> Outcome<()> {
     this.note_void();
-    fatal(py, this, exception, "Fatal write error on pipe transport")
+    fatal(
+        py,
+        this,
+        raise(exception.share()),
+        "Fatal write error on pipe transport",
+    )
 }
 
 /// The descriptor is writable.
@@ -361,7 +333,7 @@ fn heard(py: Python<'_>, this: Own<WritePipeTransport>) -> Outcome<()> {
     if this.pipe.lost.get() || !this.writing.get() {
         return Ok(());
     }
-    let (Some(context), event_loop) = (this.writer_context.share(), event_loop_of(&this)) else {
+    let (Some(context), event_loop) = (this.writer_context.share(), this.event_loop()) else {
         return Ok(());
     };
     let answer = context::enter(py, &context).and_then(|()| {
@@ -369,7 +341,10 @@ fn heard(py: Python<'_>, this: Own<WritePipeTransport>) -> Outcome<()> {
         context::leave(py, &context);
         answer
     });
-    guarded(py, &this, event_loop, "_write_ready", answer)
+    match answer {
+        Ok(()) => Ok(()),
+        Err(raised) => report_callback(py, &this, event_loop, "_write_ready", raised),
+    }
 }
 
 /// Writes more, and does what had to wait for the last byte.

@@ -1,0 +1,229 @@
+//! What transports of every kind do alike when an exception ends them, and when nobody has closed them.
+//!
+//! How each one ends is in its own `life`; it says in one trait where it keeps what.
+
+use std::ffi::CStr;
+
+use pyo3::exceptions::{PyOSError, PyResourceWarning};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+
+use crate::engine::Engine;
+use crate::ffi::{
+    Builder, Class, Instance, Object, Outcome, Own, Parameters, Raised, Ref, call_keyword, object,
+    raise, write_unraisable,
+};
+use crate::names;
+use crate::report::{ends_loop, report_raised};
+
+/// A transport, in what its end asks of it.
+pub(crate) trait Ending: Class {
+    /// What `_fatal_error()` says when it is given no words.
+    const FATAL: &'static str;
+    /// Its docstring, which names them.
+    const FATAL_ERROR: &'static CStr;
+
+    /// The loop, until the connection is lost.
+    fn engine(&self) -> Option<Own<Engine>>;
+
+    /// The same as a Python object.
+    fn event_loop(&self) -> Option<Ref>;
+
+    /// The protocol, until the connection is lost.
+    fn protocol(&self) -> Option<Ref>;
+
+    /// `repr(transport)`, with CPython's fields.
+    fn text(py: Python<'_>, this: &Instance<Self>) -> String;
+
+    /// Whether an exception that ends the connection is nobody's fault, and goes unreported.
+    fn is_quiet(py: Python<'_>, exception: &Object) -> bool {
+        exception.bind(py).is_instance_of::<PyOSError>()
+    }
+
+    /// Ends the connection because of `exception`. CPython: `_force_close`.
+    ///
+    /// # Errors
+    /// `RuntimeError` when the loop is closed.
+    fn force_close(py: Python<'_>, this: &Instance<Self>, exception: &Object) -> Outcome<()>;
+
+    /// Closes the descriptor of a transport that is being collected.
+    ///
+    /// # Errors
+    /// What closing raises.
+    fn close_unclosed(py: Python<'_>, this: &Instance<Self>) -> Outcome<()>;
+}
+
+/// Adds to a class what all of them have of this: `repr`, the last words and `_fatal_error`.
+pub(super) fn add<T: Ending>(builder: Builder<T>) -> Builder<T> {
+    builder
+        .finalizer(finalize)
+        .repr(|py, this| Ok(object(&PyString::new(py, &T::text(py, this))).share()))
+        .method(c"_fatal_error", T::FATAL_ERROR, |py, this, args| {
+            let names = [names::exc(py), names::message(py)];
+            let parameters = Parameters {
+                function: "_fatal_error",
+                names,
+                positional: 2,
+                required: 1,
+            };
+            let [Some(exception), message] = args.parse(&parameters)? else {
+                return Ok(Ref::none());
+            };
+            let message = message.map(|message| message.bind(py).to_string());
+            fatal_exception(py, this, exception, message.as_deref().unwrap_or(T::FATAL))?;
+            Ok(Ref::none())
+        })
+}
+
+/// Reports an exception and ends the connection, unless the exception must leave the loop. CPython: `_fatal_error`.
+///
+/// # Errors
+/// `SystemExit` and `KeyboardInterrupt`.
+pub(super) fn fatal<T: Ending>(
+    py: Python<'_>,
+    this: &Instance<T>,
+    raised: Raised,
+    message: &str,
+) -> Outcome<()> {
+    let exception = raised.take();
+    if ends_loop(py, &exception) {
+        return Err(raise(exception));
+    }
+    fatal_exception(py, this, &exception, message)
+}
+
+/// The same for an exception that was caught.
+pub(super) fn fatal_exception<T: Ending>(
+    py: Python<'_>,
+    this: &Instance<T>,
+    exception: &Object,
+    message: &str,
+) -> Outcome<()> {
+    if !T::is_quiet(py, exception) {
+        let protocol = this.protocol().unwrap_or_else(Ref::none);
+        this.report(py, raise(exception.share()), message, &protocol)?;
+    } else if is_debugged(this) {
+        let exc_info = PyDict::new(py);
+        exc_info.set_item("exc_info", exception.bind(py))?;
+        let words = ("%r: %s", this.object().bind(py), message);
+        names::asyncio_logger(py)?
+            .bind(py)
+            .call_method("debug", words, Some(&exc_info))?;
+    }
+    T::force_close(py, this, exception)
+}
+
+/// Reports what no rule of transports has caught, as a callback's exception.
+///
+/// # Errors
+/// `SystemExit` and `KeyboardInterrupt`.
+pub(super) fn guarded<T: Ending>(
+    py: Python<'_>,
+    this: &Instance<T>,
+    method: &str,
+    answer: Outcome<()>,
+) -> Outcome<()> {
+    match answer {
+        Ok(()) => Ok(()),
+        Err(raised) => report_callback(py, this, this.event_loop(), method, raised),
+    }
+}
+
+/// The same where the transport can have let go of its loop meanwhile.
+///
+/// # Errors
+/// As `guarded`; without a loop, the exception itself.
+pub(super) fn report_callback<T: Ending>(
+    py: Python<'_>,
+    this: &Instance<T>,
+    event_loop: Option<Ref>,
+    method: &str,
+    raised: Raised,
+) -> Outcome<()> {
+    let Some(event_loop) = event_loop else {
+        return Err(raised);
+    };
+    let message = || format!("Exception in callback {}.{method}()", short_name::<T>());
+    let details = [("transport", this.object())];
+    report_raised(py, &event_loop, raised, message, &details)
+}
+
+/// The class in messages.
+pub(super) fn short_name<T: Class>() -> String {
+    let name = T::NAME.to_string_lossy();
+    name.rsplit('.').next().unwrap_or_default().to_owned()
+}
+
+/// Says `words` about the transport in debug mode, at this level.
+///
+/// # Errors
+/// What the logger raises.
+#[inline]
+pub(super) fn log<T: Ending>(
+    py: Python<'_>,
+    this: &Instance<T>,
+    level: &str,
+    words: &str,
+) -> Outcome<()> {
+    if is_debugged(this) {
+        names::asyncio_logger(py)?
+            .bind(py)
+            .call_method1(level, (words, this.object().bind(py)))?;
+    }
+    Ok(())
+}
+
+#[inline]
+fn is_debugged<T: Ending>(this: &Instance<T>) -> bool {
+    this.engine().is_some_and(|engine| engine.debug.get())
+}
+
+/// The last words of a transport that nobody closed.
+fn finalize<T: Ending>(py: Python<'_>, this: &Instance<T>) {
+    if !this.has_last_words() {
+        return;
+    }
+    let warned = warn_unclosed(py, this).map_err(Raised::take);
+    let closed = T::close_unclosed(py, this).map_err(Raised::take);
+    for exception in [warned, closed].into_iter().filter_map(Result::err) {
+        write_unraisable(raise(exception), this.object());
+    }
+}
+
+fn warn_unclosed<T: Ending>(py: Python<'_>, this: &Instance<T>) -> Outcome<()> {
+    let text = format!("unclosed transport {}", T::text(py, this));
+    let text = PyString::new(py, &text);
+    let category = py.get_type::<PyResourceWarning>();
+    let arguments = [object(&text), object(&category)];
+    let source = (names::source(py), this.object());
+    call_keyword(py, names::warn(py)?, &arguments, source).map(drop)
+}
+
+impl<T: Ending> Instance<T> {
+    /// Asks for a poll in the next turn, as something is done to the descriptor.
+    #[inline]
+    pub(super) fn touch(&self, py: Python<'_>) {
+        if let Some(engine) = self.engine() {
+            // Order: who has the other end in this loop hears of it in the next turn.
+            engine.touch(py);
+        }
+    }
+
+    /// Reports what the protocol raised.
+    ///
+    /// # Errors
+    /// `SystemExit` and `KeyboardInterrupt`; without a loop, the exception itself.
+    pub(super) fn report(
+        &self,
+        py: Python<'_>,
+        raised: Raised,
+        message: &str,
+        protocol: &Object,
+    ) -> Outcome<()> {
+        let Some(event_loop) = self.event_loop() else {
+            return Err(raised);
+        };
+        let details = [("transport", self.object()), ("protocol", protocol)];
+        report_raised(py, &event_loop, raised, || message.to_owned(), &details)
+    }
+}
