@@ -6,6 +6,8 @@ import os
 import pytest
 
 from loopkit import peers
+from loopkit.either import LOOPS
+from loopkit.either import run as run_on
 from loopkit.peers import connected, finish
 
 
@@ -84,6 +86,49 @@ def test_writelines(run):
         return heard
 
     assert run(main()) == b"abcde" + b"".join(b"%d," % n for n in range(3000))
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [[b"a", 1], [b"a", "b"], "abc", b"abc", [None], 1, 0, None, (), [[b"a"]]],
+    ids=repr,
+)
+def test_writelines_says_what_it_cannot_write(pieces):
+    """As on the standard loop: the exception and its words, and the connection goes on."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, _protocol, far = await connected()
+        try:
+            said = transport.writelines(pieces)
+        except TypeError as error:
+            said = str(error)
+        transport.write(b"the rest")
+        transport.close()
+        heard = await peers.read_all(loop, far)
+        far.close()
+        return said, heard
+
+    ours, theirs = (run_on(main(), factory) for factory in LOOPS.values())
+    assert ours == theirs
+
+
+@pytest.mark.beyond_asyncio("it breaks the connection off")
+def test_memory_with_gaps_is_refused_and_breaks_nothing(run):
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, _protocol, far = await connected()
+        gaps = memoryview(b"abcd")[::2]
+        for refused in (lambda: transport.write(gaps), lambda: transport.writelines([b"a", gaps])):
+            with pytest.raises((BufferError, TypeError)):
+                refused()
+        transport.write(b"the rest")
+        transport.close()
+        heard = await peers.read_all(loop, far)
+        far.close()
+        return heard
+
+    assert run(main()) == b"the rest"
 
 
 def test_much_data_arrives_whole(run):

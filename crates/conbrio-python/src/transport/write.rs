@@ -14,7 +14,7 @@ use super::ending::guarded;
 use super::life::{connection_lost, fatal_io};
 use crate::ffi::{
     Buffer, Bytes, Instance, Object, Outcome, Own, Raised, Ref, Thunk, bytes, call_method, context,
-    object,
+    object, raise,
 };
 use crate::names;
 use crate::report::{os_error, os_exception};
@@ -23,6 +23,9 @@ use crate::report::{os_error, os_exception};
 const AT_ONCE: usize = 64 * 1024;
 /// How many writes into a lost connection go unmentioned. CPython: `LOG_THRESHOLD_FOR_CONNLOST_WRITES`.
 pub(super) const UNMENTIONED: u32 = 5;
+
+const AFTER_EOF: &str = "Cannot call write() after write_eof()";
+const BUSY: &str = "unable to write; sendfile is in progress";
 
 /// Bytes that are owed.
 pub(crate) enum Chunk {
@@ -79,11 +82,7 @@ pub(super) fn write(
         None if is_bytes_like(py, data) => Chunk::of(py, data)?,
         None => return Err(not_bytes(py, data)),
     };
-    check_writable(
-        this,
-        "Cannot call write() after write_eof()",
-        "unable to write; sendfile is in progress",
-    )?;
+    check_writable(this, AFTER_EOF, BUSY)?;
     if chunk.as_ref().is_empty() || this.is_lost(py)? {
         return Ok(Ref::none());
     }
@@ -92,32 +91,66 @@ pub(super) fn write(
     Ok(Ref::none())
 }
 
-/// `writelines(list_of_data)`.
+/// `writelines(list_of_data)`. CPython 3.11: joins the pieces and has `write` send what that gives.
 pub(super) fn writelines(
     py: Python<'_>,
     this: &Instance<StreamTransport>,
     list: &Object,
 ) -> Outcome<Ref> {
-    let after_eof = "Cannot call writelines() after write_eof()";
-    check_writable(
-        this,
-        after_eof,
-        "unable to writelines; sendfile is in progress",
-    )?;
-    let mut chunks = Vec::new();
-    for data in list.bind(py).try_iter()? {
-        let data = data?;
-        // CPython: makes a memoryview of each, whose complaint this is.
-        let chunk =
-            Chunk::of(py, object(&data)).map_err(|raised| match PyMemoryView::from(&data) {
-                Ok(_) => raised,
-                Err(error) => {
-                    drop(raised.take());
-                    error.into()
-                }
-            });
-        chunks.push(chunk?);
+    if cfg!(not(Py_3_12)) {
+        let chunks = chunks(py, list)?;
+        check_writable(this, AFTER_EOF, BUSY)?;
+        return write_chunks(py, this, chunks);
     }
+    let after_eof = "Cannot call writelines() after write_eof()";
+    let busy = "unable to writelines; sendfile is in progress";
+    check_writable(this, after_eof, busy)?;
+    if !list.bind(py).is_truthy()? {
+        return Ok(Ref::none());
+    }
+    write_chunks(py, this, chunks(py, list)?)
+}
+
+fn chunks(py: Python<'_>, list: &Object) -> Outcome<Vec<Chunk>> {
+    let pieces = list.bind(py).try_iter().map_err(|error| {
+        if cfg!(not(Py_3_12)) && error.is_instance_of::<PyTypeError>(py) {
+            PyTypeError::new_err("can only join an iterable")
+        } else {
+            error
+        }
+    })?;
+    let mut chunks = Vec::new();
+    for data in pieces {
+        let data = data?;
+        let chunk = Chunk::of(py, object(&data));
+        chunks.push(chunk.map_err(|raised| complaint(raised, &data, chunks.len()))?);
+    }
+    Ok(chunks)
+}
+
+/// What is said of `data`, which has no bytes. CPython: makes a memoryview of each, whose complaint this is, or joins them.
+#[cold]
+fn complaint(raised: Raised, data: &Bound<'_, PyAny>, index: usize) -> Raised {
+    let exception = raised.take();
+    match PyMemoryView::from(data) {
+        Ok(_) => raise(exception),
+        Err(error) if cfg!(Py_3_12) => error.into(),
+        Err(_) => {
+            let name = data.get_type().name();
+            let name = name.map(|name| name.to_string()).unwrap_or_default();
+            PyTypeError::new_err(format!(
+                "sequence item {index}: expected a bytes-like object, {name} found"
+            ))
+            .into()
+        }
+    }
+}
+
+fn write_chunks(
+    py: Python<'_>,
+    this: &Instance<StreamTransport>,
+    chunks: Vec<Chunk>,
+) -> Outcome<Ref> {
     if chunks.iter().all(|chunk| chunk.as_ref().is_empty()) || this.is_lost(py)? {
         return Ok(Ref::none());
     }
@@ -191,11 +224,7 @@ pub(crate) fn send_collected(
     this: &Instance<StreamTransport>,
     bytes: Vec<u8>,
 ) -> Outcome<Vec<u8>> {
-    check_writable(
-        this,
-        "Cannot call write() after write_eof()",
-        "unable to write; sendfile is in progress",
-    )?;
+    check_writable(this, AFTER_EOF, BUSY)?;
     if bytes.is_empty() || this.is_lost(py)? {
         return Ok(bytes);
     }
