@@ -119,7 +119,7 @@ def run_path(path: str, arguments: list[str]) -> None:
         begin_path("")
         run_source(sys.stdin.buffer.read(), "<stdin>", fresh_main(__file__="<stdin>"))
     elif pkgutil.get_importer(path) is not None:
-        begin_path(os.path.abspath(path))
+        begin_path(os.path.join(os.getcwd(), path))
         fresh_main()
         guarded(lambda: as_main("__main__", alter_argv=False))
     else:
@@ -128,7 +128,8 @@ def run_path(path: str, arguments: list[str]) -> None:
 
 def run_file(path: str) -> None:
     """Run one file, source or compiled."""
-    whole = os.path.abspath(path)
+    # As it was written: `link/..` is where the system finds it, which words alone cannot tell.
+    whole = os.path.join(os.getcwd(), path)
     try:
         with io.open_code(whole) as file:
             source = file.read()

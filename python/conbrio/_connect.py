@@ -183,7 +183,7 @@ def resolve_literal(host: Any, port: Any, *rest: int) -> list[tuple[Any, ...]] |
     if known is not None or not (_may_be_literal(host) and _is_number(port)):
         return known
     try:
-        return _getaddrinfo(host, port, family, kind, proto, flags | socket.AI_NUMERICHOST)
+        return _getaddrinfo(host, port, family, kind, proto, flags | int(socket.AI_NUMERICHOST))
     except (OSError, ValueError, TypeError, OverflowError):
         return None  # not numbers after all, or an error that the real look-up tells in its words
 

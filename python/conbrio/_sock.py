@@ -8,6 +8,7 @@ it goes on where the kernel cannot send a file by itself.
 import io
 import os
 import socket
+import sys
 from asyncio import exceptions, unix_events
 from typing import TYPE_CHECKING, Any
 
@@ -119,8 +120,20 @@ class SocketVerbs:
             OSError: The connection is broken; how much was sent cannot be told.
         """
         answer = self._try_sendall(sock, data)
-        if answer is not None:
+        if answer is NotImplemented:
+            await self._send_by_method(sock, data)
+        elif answer is not None:
             await _done(answer)
+
+    async def _send_by_method(self, sock: socket.socket, data: "Buffer") -> None:
+        """Send all of ``data`` by the ``send`` that the socket's class has of its own."""
+        rest = data
+        while True:
+            answer = self._try_writing(sock, "send", rest)
+            sent = await _done(answer) if type(answer) is SocketWait else answer
+            rest = memoryview(rest)[sent:]
+            if not len(rest):
+                return
 
     async def _sock_sendfile_native(
         self, sock: socket.socket, file: Any, offset: int, count: int | None
@@ -144,7 +157,8 @@ class SocketVerbs:
             raise exceptions.SendfileNotAvailableError("not a regular file")  # noqa: B904
         if not (count or size):
             return 0
-        answer = self._try_sendfile(sock, fileno, offset, count or None, size, _ALWAYS_PLACED)
+        most = min(count, sys.maxsize) if count else None
+        answer = self._try_sendfile(sock, fileno, offset, most, size, _ALWAYS_PLACED)
         return await _done(answer) if type(answer) is SocketWait else answer
 
     async def sock_sendto(self, sock: socket.socket, data: "Buffer", address: Any) -> int:

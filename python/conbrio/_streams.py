@@ -10,7 +10,7 @@ from asyncio import streams
 from typing import Any
 
 from . import _conbrio
-from ._sync import _Standing, _stands_for
+from ._standing import Standing, stand
 
 __all__ = [
     "StreamReader",
@@ -27,7 +27,7 @@ _conbrio._know_stock_streams(  # noqa: SLF001 - our own other half
 )
 
 
-class StreamReader(_conbrio.StreamReader, asyncio.StreamReader, metaclass=_Standing):
+class StreamReader(_conbrio.StreamReader, asyncio.StreamReader, metaclass=Standing):
     """The receiving half of a stream, ``asyncio.StreamReader`` with a native buffer.
 
     Args:
@@ -42,32 +42,77 @@ class StreamReader(_conbrio.StreamReader, asyncio.StreamReader, metaclass=_Stand
     __slots__ = ()
 
 
-class StreamWriter(_conbrio.StreamWriter, asyncio.StreamWriter, metaclass=_Standing):
+class StreamWriter(_conbrio.StreamWriter, asyncio.StreamWriter, metaclass=Standing):
     """The sending half of a stream, ``asyncio.StreamWriter`` whose writes are native."""
 
     __module__ = "conbrio"
     __slots__ = ()
 
 
+# What CPython's protocol has in its dictionary, and ours elsewhere.
+_KEPT = (
+    "_client_connected_cb",
+    "_closed",
+    "_connection_lost",
+    "_drain_waiters",
+    "_loop",
+    "_over_ssl",
+    "_paused",
+    "_reject_connection",
+    "_source_traceback",
+    "_stream_reader_wr",
+    "_stream_writer",
+    "_strong_reader",
+    "_task",
+    "_transport",
+)
+_attributes = vars(_conbrio.StreamReaderProtocol)["__dict__"]
+
+
+class _Attributes(dict[str, Any]):
+    """The dictionary of a protocol, with what is kept elsewhere; what is set in it is set there."""
+
+    def __init__(self, protocol: Any) -> None:
+        super().__init__(_attributes.__get__(protocol))
+        for name in _KEPT:
+            if hasattr(protocol, name):
+                super().__setitem__(name, getattr(protocol, name))
+        self._protocol = protocol
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Set an attribute of the protocol."""
+        object.__setattr__(self._protocol, name, value)
+        super().__setitem__(name, value)
+
+    def update(self, *given: Any, **more: Any) -> None:
+        """Set several attributes of the protocol."""
+        for name, value in dict(*given, **more).items():
+            self[name] = value
+
+
 class StreamReaderProtocol(
-    _conbrio.StreamReaderProtocol, asyncio.StreamReaderProtocol, metaclass=_Standing
+    _conbrio.StreamReaderProtocol, asyncio.StreamReaderProtocol, metaclass=Standing
 ):
     """The protocol between a transport and a stream, ``asyncio.StreamReaderProtocol``."""
 
     __module__ = "conbrio"
     __slots__ = ()
 
+    @property
+    def __dict__(self) -> dict[str, Any]:
+        """All attributes: subclasses save them and put them back."""
+        return _Attributes(self)
 
+    @__dict__.setter
+    def __dict__(self, attributes: dict[str, Any]) -> None:
+        _attributes.__set__(self, {})
+        _Attributes(self).update(attributes)
+
+
+for _ours in (StreamReader, StreamWriter, StreamReaderProtocol):
+    stand(_ours, getattr(asyncio, _ours.__name__))
 _conbrio._set_stream_classes(  # noqa: SLF001 - our own other half
     StreamReader, StreamWriter, StreamReaderProtocol
-)
-
-_stands_for.update(
-    {
-        StreamReader: asyncio.StreamReader,
-        StreamWriter: asyncio.StreamWriter,
-        StreamReaderProtocol: asyncio.StreamReaderProtocol,
-    }
 )
 
 # What CPython's code finds where it looks for its own classes.

@@ -4,7 +4,6 @@ So ``isinstance`` of asyncio's class holds, and what is cold (reprs, subclasses 
 methods, pickling) is CPython's code over the native state. Does not know who uses them.
 """
 
-import abc
 import asyncio
 import sys
 from asyncio import locks, queues, taskgroups, timeouts
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from . import _conbrio
 from ._conbrio import NATIVE_TASKS, sleep, timeout, timeout_at
+from ._standing import Standing, stand
 
 if TYPE_CHECKING:
     from _typeshed import SupportsRichComparison
@@ -64,32 +64,6 @@ else:
                 return self
 
 
-# Ours, and asyncio's class in whose place it stands.
-_stands_for: dict[type, type] = {}
-
-
-class _Standing(abc.ABCMeta):
-    """The class of classes that stand in the place of asyncio's: instances of those count too.
-
-    A program may have made a lock before ``install()`` and ask ``isinstance(lock, asyncio.Lock)``
-    after it. Derived from ``ABCMeta``, so that a subclass can have abstract classes beside.
-    """
-
-    def __instancecheck__(cls, instance: Any) -> bool:
-        """Tell whether an instance is of the class in whose place this one stands."""
-        theirs = _stands_for.get(cls)
-        if theirs is None:
-            return super().__instancecheck__(instance)
-        return isinstance(instance, theirs)
-
-    def __subclasscheck__(cls, subclass: type) -> bool:
-        """Tell whether a class derives from the one in whose place this one stands."""
-        theirs = _stands_for.get(cls)
-        if theirs is None:
-            return super().__subclasscheck__(subclass)
-        return issubclass(subclass, theirs)
-
-
 class _Kept:
     """Copies and pickles as CPython's primitives do: what it is made of, by its private names."""
 
@@ -115,32 +89,32 @@ class _Kept:
 
 def _adopt(ours: type, theirs: type) -> None:
     """Let the native half know the class that is made of it."""
+    stand(ours, theirs)
     _conbrio._adopt(ours)  # noqa: SLF001 - the package's own door
-    _stands_for[ours] = theirs
 
 
-class Lock(_Kept, _conbrio.Lock, locks.Lock, metaclass=_Standing):
+class Lock(_Kept, _conbrio.Lock, locks.Lock, metaclass=Standing):
     """``asyncio.Lock``, natively: one holder at a time, in the order in which they came."""
 
     __module__ = "conbrio"
     _kept: tuple[str, ...] = ("_waiters", "_locked")
 
 
-class Event(_Kept, _conbrio.Event, locks.Event, metaclass=_Standing):
+class Event(_Kept, _conbrio.Event, locks.Event, metaclass=Standing):
     """``asyncio.Event``, natively: a flag that tasks wait for."""
 
     __module__ = "conbrio"
     _kept: tuple[str, ...] = ("_waiters", "_value")
 
 
-class Condition(_Kept, _conbrio.Condition, locks.Condition, metaclass=_Standing):
+class Condition(_Kept, _conbrio.Condition, locks.Condition, metaclass=Standing):
     """``asyncio.Condition``, natively: tasks wait to be notified, and hold a lock around it."""
 
     __module__ = "conbrio"
     _kept: tuple[str, ...] = ("_lock", "_waiters")
 
 
-class Semaphore(_Kept, _conbrio.Semaphore, locks.Semaphore, metaclass=_Standing):
+class Semaphore(_Kept, _conbrio.Semaphore, locks.Semaphore, metaclass=Standing):
     """``asyncio.Semaphore``, natively: so many permits, first come, first served."""
 
     __module__ = "conbrio"
@@ -159,14 +133,14 @@ class BoundedSemaphore(Semaphore, locks.BoundedSemaphore):
 
 
 # What `async with` gives is the place, an int; typeshed says the barrier.
-class Barrier(_Kept, _conbrio.Barrier, locks.Barrier, metaclass=_Standing):
+class Barrier(_Kept, _conbrio.Barrier, locks.Barrier, metaclass=Standing):
     """``asyncio.Barrier``, natively: lets so many tasks go on together."""
 
     __module__ = "conbrio"
     _kept: tuple[str, ...] = ("_cond", "_parties", "_state", "_count")
 
 
-class Queue(_Kept, _conbrio.Queue, queues.Queue[T], metaclass=_Standing):
+class Queue(_Kept, _conbrio.Queue, queues.Queue[T], metaclass=Standing):
     """``asyncio.Queue``, natively: hands items from task to task, the oldest first."""
 
     __module__ = "conbrio"
@@ -193,7 +167,7 @@ class LifoQueue(Queue[T], queues.LifoQueue[T]):
     __module__ = "conbrio"
 
 
-class Timeout(_Kept, _conbrio.Timeout, timeouts.Timeout, metaclass=_Standing):  # type: ignore[misc]
+class Timeout(_Kept, _conbrio.Timeout, timeouts.Timeout, metaclass=Standing):  # type: ignore[misc]
     """``asyncio.Timeout``, natively: cancels the block of an ``async with`` when its time is up."""
 
     __module__ = "conbrio"
@@ -204,7 +178,7 @@ if TYPE_CHECKING or not NATIVE_TASKS:
     TaskGroup = taskgroups.TaskGroup
 else:
 
-    class TaskGroup(_Kept, _conbrio.TaskGroup, taskgroups.TaskGroup, metaclass=_Standing):
+    class TaskGroup(_Kept, _conbrio.TaskGroup, taskgroups.TaskGroup, metaclass=Standing):
         """``asyncio.TaskGroup``, natively: tasks that end together."""
 
         __module__ = "conbrio"

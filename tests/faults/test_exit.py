@@ -248,3 +248,21 @@ def test_a_deep_chain_of_tasks_never_crashes(driver):
     if subject.is_asyncio() and status < 0:
         pytest.skip("this version of asyncio crashes")
     assert (status, out) == (0, "alive\n"), err
+
+
+@pytest.mark.parametrize("what", ["task", "future"])
+def test_what_nobody_has_retrieved_is_told_at_exit(driver, what):
+    code = f"""
+        loop = new_loop()
+        async def fails(): raise ValueError("the reason")
+        kept = loop.create_task(fails()) if {what == "task"} else loop.create_future()
+        if not {what == "task"}: kept.set_exception(ValueError("the reason"))
+        loop.run_until_complete(asyncio.sleep(0))
+        class Last:
+            def __del__(self, told=loop.call_exception_handler): told({{"message": repr(kept)}})
+        last = Last()
+        """
+    status, _, complaints = children.run_python(code, driver)
+    assert status == 0
+    assert "ImportError" not in complaints
+    assert "exception was never retrieved" in complaints

@@ -76,8 +76,6 @@ def test_a_mock_awaits_what_is_awaited():
         lambda queue: queue.put(),
         lambda queue: queue.put(1, 2),
         lambda queue: conbrio.Queue.get(),
-        lambda queue: conbrio.Queue.get(3),
-        lambda queue: conbrio.Queue.put(asyncio.Queue(), 1),
         lambda queue: conbrio.sleep(),
         lambda queue: conbrio.sleep(1, 2, 3),
     ],

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from loopkit.datagrams import Recorder, end, endpoint, name_of, peer
+from loopkit.datagrams import HERE, Recorder, end, endpoint, name_of, peer
 
 
 def test_very_many_datagrams_stay_in_order(run):
@@ -256,3 +256,46 @@ def test_the_protocol_keeps_one_context(run):
         await end(transport)
 
     run(main())
+
+
+@pytest.mark.conbrio_only
+def test_answers_to_an_error_that_fail_again_leave_the_loop_alive(run):
+    """On asyncio they end by a RecursionError; here each waits for the next turn."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+
+        class Stubborn(Recorder):
+            def error_received(self, exc):
+                super().error_received(exc)
+                if len(self.calls) < 50:
+                    self.transport.sendto(b"x" * 70_000, ("127.0.0.1", 9))
+
+        server, heard = await endpoint(local_addr=HERE)
+        transport, protocol = await loop.create_datagram_endpoint(Stubborn, local_addr=HERE)
+        transport.sendto(b"first", name_of(server))
+        transport.sendto(b"x" * 70_000, name_of(server))
+        transport.sendto(b"last", name_of(server))
+        transport.close()
+        await protocol.lost
+        await heard.until(lambda it: len(it.data) == 2)
+        await end(server)
+        return heard.data, len(protocol.calls) < 60
+
+    assert run(main()) == ([b"first", b"last"], True)
+
+
+def test_sends_after_close_in_the_same_turn_are_sent(run):
+    async def main():
+        server, heard = await endpoint(local_addr=HERE)
+        client, protocol = await endpoint(local_addr=HERE)
+        for number in range(6):
+            client.sendto(b"%d" % number, name_of(server))
+            if number == 2:
+                client.close()
+        await protocol.lost
+        await heard.until(lambda it: len(it.data) == 6)
+        await end(server)
+        return sorted(heard.data)
+
+    assert run(main()) == [b"0", b"1", b"2", b"3", b"4", b"5"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 
 import pytest
 
@@ -308,3 +309,32 @@ def test_exceptions_at_the_end_of_the_interpreter_do_not_hang(driver):
     """
     status, out, _ = children.run_python(code, driver)
     assert (status, out) == (0, "end\n")
+
+
+def test_the_handler_finds_the_exception_being_handled(loop):
+    """As in an ``except`` clause: ``logging.exception()`` and ``traceback.format_exc()`` work there."""
+    seen = []
+    loop.set_exception_handler(lambda _, context: seen.append((sys.exc_info()[1], context)))
+
+    class Raises(asyncio.Protocol):
+        def connection_made(self, transport):
+            transport.write(b"x")
+
+        def data_received(self, data):
+            raise ValueError(data)
+
+    async def main():
+        server = await loop.create_server(Raises, "127.0.0.1", 0)
+        transport, _ = await loop.create_connection(Raises, *server.sockets[0].getsockname())
+        loop.call_soon(divmod, 1, 0)
+        loop.call_later(0, divmod, 1, 0)
+        while len(seen) < 4:  # noqa: ASYNC110 - a handler sets no event
+            await asyncio.sleep(0.01)
+        transport.close()
+        server.close()
+        await asyncio.sleep(0.01)
+
+    loop.run_until_complete(main())
+    assert all(handled is context["exception"] for handled, context in seen)
+    assert {type(handled) for handled, _ in seen} == {ZeroDivisionError, ValueError}
+    assert sys.exc_info() == (None, None, None)

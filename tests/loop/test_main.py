@@ -201,3 +201,13 @@ def test_the_working_folder_is_left_alone(program, tmp_path):
     path = program("import os; print(os.getcwd())")
     assert conbrio_runs(path, cwd="/") == (0, "/\n", "")
     assert os.getcwd() != str(tmp_path)
+
+
+def test_a_path_that_goes_up_from_a_link(program, tmp_path):
+    """``..`` behind a link is where the link leads, which the words of the path alone cannot tell."""
+    (tmp_path / "real" / "below").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "real" / "below")
+    program("print('right')", "real/program.py")
+    program("print('wrong')", "program.py")
+    status, output, _ = conbrio_runs("link/../program.py", cwd=tmp_path)
+    assert (status, output) == (0, "right\n")

@@ -153,3 +153,19 @@ def test_hooks_of_fork_are_not_run(driver):
         loop.close()
     """
     output(code, driver)
+
+
+@pytest.mark.beyond_asyncio("3.12 says 255, others have a thread that has it first")
+@pytest.mark.parametrize("how", ["kill", "poll"])
+def test_the_code_of_a_child_that_popen_has_reaped(run, how):
+    async def main():
+        words = "/bin/sh", "-c", "read line; exit 7"
+        process = await asyncio.create_subprocess_exec(*words, stdin=PIPE)
+        process.stdin.write(b"now\n")
+        ends = os.P_PID, process.pid, os.WEXITED | os.WNOWAIT
+        assert os.waitid(*ends)  # noqa: ASYNC222 - the loop must not hear of it meanwhile
+        popen = process._transport.get_extra_info("subprocess")
+        popen.poll() if how == "poll" else popen.kill()
+        return await process.wait()
+
+    assert run(main()) == 7

@@ -374,3 +374,24 @@ def test_streams_of_many_pairs(run):
         return await asyncio.gather(*map(ping, range(100)))
 
     assert run(main()) == list(range(100))
+
+
+def test_a_socket_with_a_send_of_its_own_is_asked_by_it(run):
+    class Upper(socket.socket):
+        def send(self, data, flags=0):
+            return super().send(bytes(data)[:3].upper(), flags)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        left, right = socket.socketpair()
+        near = Upper(fileno=left.detach())
+        near.setblocking(False)
+        right.setblocking(False)
+        await loop.sock_sendall(near, b"hello")
+        await loop.sock_sendall(near, b"")
+        heard = await loop.sock_recv(right, 100)
+        near.close()
+        right.close()
+        return heard
+
+    assert run(main()) == b"HELLO"

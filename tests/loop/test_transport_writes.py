@@ -94,7 +94,7 @@ def test_writelines(run):
     ids=repr,
 )
 def test_writelines_says_what_it_cannot_write(pieces):
-    """As on the standard loop: the exception and its words, and the connection goes on."""
+    """As on the standard loop: the exception and its words, or what was written."""
 
     async def main():
         loop = asyncio.get_running_loop()
@@ -102,7 +102,10 @@ def test_writelines_says_what_it_cannot_write(pieces):
         try:
             said = transport.writelines(pieces)
         except TypeError as error:
-            said = str(error)
+            # CPython: 3.15 keeps what came before it, and is stuck with it.
+            transport.abort()
+            far.close()
+            return str(error)
         transport.write(b"the rest")
         transport.close()
         heard = await peers.read_all(loop, far)

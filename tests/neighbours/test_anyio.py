@@ -1,6 +1,7 @@
 """anyio: its asyncio backend on the loop under test, by its own options."""
 
 import asyncio
+import threading
 
 import pytest
 
@@ -108,3 +109,21 @@ def test_blocking_portal(run_anyio, loop_factory, no_leaks):
     with start_blocking_portal(backend="asyncio", backend_options=options) as portal:
         assert portal.call(anyio.sleep, 0) is None
         assert portal.start_task_soon(lambda: 5).result(10) == 5
+
+
+def test_worker_threads_are_used_again(run_anyio, loop_factory):
+    """They are tied to the task that the run waits for, which it knows by asyncio's own callback."""
+
+    async def main():
+        names = set()
+        for _ in range(50):
+            task = asyncio.create_task(anyio.to_thread.run_sync(threading.get_ident))
+            names.add(await task)
+        return len(names)
+
+    async def plain():
+        return await asyncio.create_task(main())
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        assert runner.run(plain()) == 1
+    assert run_anyio(main) == 1

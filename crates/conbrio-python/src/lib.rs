@@ -35,8 +35,6 @@ mod _conbrio {
     #[pymodule_export]
     use crate::about::{build_info, set_loop_class};
     #[pymodule_export]
-    use crate::event_loop::stop_when_done;
-    #[pymodule_export]
     use crate::jobs::{follow, resolve_literal};
     #[pymodule_export]
     use crate::server::serve;
@@ -58,6 +56,10 @@ mod _conbrio {
 /// Proves the layouts and makes the classes.
 fn install(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
+    if !ffi::is_main_interpreter(py) {
+        let words = "conbrio runs in a process's main interpreter only";
+        return Err(pyo3::exceptions::PyImportError::new_err(words));
+    }
     // CPython: whoever imports `_asyncio` before `asyncio` leaves asyncio with the slow twins of what `_asyncio` has.
     py.import("asyncio")?;
     module.add("__version__", about::VERSION)?;
@@ -75,6 +77,8 @@ fn install_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     // Where it is refused, waits end with CPython's own exception.
     let _ = ffi::make_stop_class(py);
     ffi::make_coroutine_function_class(py)?;
+    let raised = |raised: ffi::Raised| PyErr::from_value(raised.take().bind(py).to_owned());
+    names::begin(py).map_err(raised)?;
     module.add("Handle", handle::class(py)?)?;
     module.add("TimerHandle", handle::timer_class(py)?)?;
     #[cfg(Py_3_14)]

@@ -8,6 +8,27 @@ use pyo3::types::PyString;
 
 use crate::ffi::{Object, Outcome, object};
 
+/// Imports what is needed to say what went wrong when nothing can be imported any more: at the interpreter's end.
+///
+/// # Errors
+/// When something cannot be imported.
+pub(crate) fn begin(py: Python<'_>) -> Outcome<()> {
+    for name in [
+        asyncio_logger,
+        extract_stack,
+        format_callback_source,
+        format_handle,
+        future_repr,
+        is_coroutine,
+        task_get_stack,
+        task_repr,
+        warn,
+    ] {
+        name(py)?;
+    }
+    Ok(())
+}
+
 /// Declares functions that return interned strings.
 macro_rules! strings {
     ($($name:ident = $text:literal;)*) => {$(
@@ -48,6 +69,8 @@ strings! {
     write_appdata = "_write_appdata";
     args = "args";
     callback = "callback";
+    popen = "_proc";
+    returncode = "returncode";
     pid = "pid";
     add_done_callback = "add_done_callback";
     append = "append";
@@ -99,10 +122,14 @@ strings! {
     sockname = "sockname";
     transports = "_transports";
     call_connection_lost = "_call_connection_lost";
-    stop = "stop";
     source = "source";
     default = "default";
     exc = "exc";
+    enabled = "enabled";
+    factory = "factory";
+    future = "future";
+    protocol = "protocol";
+    list_of_data = "list_of_data";
     fd = "fd";
     fileno = "fileno";
     fn_ = "fn";
@@ -253,7 +280,7 @@ imports! {
     timer_handle_class = "asyncio.events", "TimerHandle";
     get_asyncgen_hooks = "sys", "get_asyncgen_hooks";
     set_asyncgen_hooks = "sys", "set_asyncgen_hooks";
-    stop_when_done = "conbrio._conbrio", "_stop_when_done";
+    stop_when_done = "asyncio.base_events", "_run_until_complete_cb";
     base_event_loop = "asyncio.base_events", "BaseEventLoop";
     buffered_protocol = "asyncio.protocols", "BufferedProtocol";
     datagram_base = "asyncio.transports", "DatagramTransport";

@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 use crate::engine::Engine;
 use crate::ffi::{
     Args, Builder, Class, ClassState, Guarded, Instance, Outcome, Own, Parameters, Ref, Slot,
-    Thunk, Visit, call, context, object, tuple_items,
+    Thunk, Visit, attribute_if_any, call, context, object, tuple_items,
 };
 use crate::names;
 use crate::report::{os_error, report_raised};
@@ -126,7 +126,7 @@ fn ended(py: Python<'_>, child: Own<Child>) -> Outcome<()> {
         drop(engine.unwatch(py, end.as_raw_fd(), Side::Reader));
     }
     let answer = context::enter(py, &context).and_then(|()| {
-        let answer = returncode(py, child.pid.get()).and_then(|code| {
+        let answer = returncode(py, &child).and_then(|code| {
             drop(end);
             tell(py, &child, code)
         });
@@ -142,9 +142,13 @@ fn ended(py: Python<'_>, child: Own<Child>) -> Outcome<()> {
     }
 }
 
-/// Takes how the child ended.
-fn returncode(py: Python<'_>, pid: i32) -> Outcome<i32> {
+/// Takes how the child ended. Its `Popen` has taken it if that was asked, or had to kill it, just before.
+fn returncode(py: Python<'_>, child: &Instance<Child>) -> Outcome<i32> {
+    let pid = child.pid.get();
     if let Ok(code) = process::reap(pid) {
+        return Ok(code);
+    }
+    if let Some(code) = known(py, child)? {
         return Ok(code);
     }
     // CPython: PidfdChildWatcher.
@@ -153,6 +157,19 @@ fn returncode(py: Python<'_>, pid: i32) -> Outcome<i32> {
         .bind(py)
         .call_method1("warning", (words, pid))?;
     Ok(UNKNOWN)
+}
+
+/// What the `Popen` of the transport that waits for the child knows of its end.
+fn known(py: Python<'_>, child: &Instance<Child>) -> Outcome<Option<i32>> {
+    let rest = child.arguments.share_or_none();
+    let Some(transport) = tuple_items(&rest).first() else {
+        return Ok(None);
+    };
+    let Some(popen) = attribute_if_any(py, transport, names::popen(py))? else {
+        return Ok(None);
+    };
+    let code = attribute_if_any(py, &popen, names::returncode(py))?;
+    Ok(code.and_then(|code| code.bind(py).extract().ok()))
 }
 
 fn tell(py: Python<'_>, child: &Instance<Child>, returncode: i32) -> Outcome<()> {

@@ -5,7 +5,9 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
-use crate::ffi::{Object, Outcome, Raised, Ref, call_method, object, raise};
+use crate::ffi::{
+    Object, Outcome, Raised, Ref, call_method, handling, is_exception, object, raise,
+};
 use crate::names;
 
 /// Whether `exception` must leave the loop: `SystemExit` or `KeyboardInterrupt`.
@@ -56,7 +58,24 @@ pub(crate) fn report_raised(
     }
     let mut all: Vec<(&str, &Object)> = vec![("exception", &exception)];
     all.extend_from_slice(details);
-    report(py, event_loop, &message(), &all)
+    report_caught(py, event_loop, &message(), &exception, &all)
+}
+
+/// As `report`, of an exception that was caught just before: the handler finds it in `sys.exc_info()`.
+///
+/// # Errors
+/// As `report`.
+pub(crate) fn report_caught(
+    py: Python<'_>,
+    event_loop: &Object,
+    message: &str,
+    exception: &Object,
+    details: &[(&str, &Object)],
+) -> Outcome<()> {
+    if !is_exception(exception) {
+        return report(py, event_loop, message, details);
+    }
+    handling(py, exception, || report(py, event_loop, message, details))
 }
 
 /// `repr(object)` as text, or a stand-in when that raises.

@@ -98,7 +98,7 @@ pub(crate) fn serve(
     protocol_factory: &Bound<'_, PyAny>,
     sock: &Bound<'_, PyAny>,
     server: &Bound<'_, PyAny>,
-    backlog: usize,
+    backlog: i64,
     context: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<bool> {
     let py = event_loop.py();
@@ -132,7 +132,7 @@ pub(crate) fn serve(
             fd,
             protocol,
             // CPython: one more than the backlog, so that a burst which fills it is seen to end.
-            most: backlog.saturating_add(1),
+            most: usize::try_from(backlog).unwrap_or(0).saturating_add(1),
         };
         arm(py, Own::new(py, listener)?)
     });

@@ -12,8 +12,8 @@ use pyo3::types::{PyDict, PyInt};
 
 use crate::engine::Engine;
 use crate::ffi::{
-    Args, Builder, Instance, Object, Outcome, Own, Parameters, Raised, Ref, attribute_if_any,
-    call_method, is_true, object, referent,
+    Args, Builder, Instance, Leading, Object, Outcome, Own, Parameters, Ref, attribute_if_any,
+    call_method, is_true, object, raise, referent,
 };
 use crate::handle::{self, Handle};
 use crate::names;
@@ -86,10 +86,10 @@ fn add_checked(
     args: Args<'_>,
     side: Side,
 ) -> Outcome<Ref> {
-    if let Some(fd) = args.positional().first() {
-        ensure_no_transport(py, this, fd)?;
-    }
-    add(py, this, args, side)?;
+    let given = leading(py, args, side)?;
+    let [fd, _] = given.given;
+    ensure_no_transport(py, this, fd)?;
+    watch(py, this, &given, side)?;
     Ok(Ref::none())
 }
 
@@ -117,14 +117,31 @@ fn remove_checked(
 }
 
 fn add(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>, side: Side) -> Outcome<Ref> {
-    let [fd, callback, rest @ ..] = args.positional() else {
-        return Err(missing(side, args.positional().len()));
+    watch(py, this, &leading(py, args, side)?, side)
+}
+
+/// `fd`, `callback` and its arguments. CPython: takes a context from 3.15 on.
+fn leading<'a>(py: Python<'_>, args: Args<'a>, side: Side) -> Outcome<Leading<'a, 2>> {
+    let function = match side {
+        Side::Reader => "add_reader",
+        Side::Writer => "add_writer",
     };
+    args.leading(function, || {
+        let option = cfg!(Py_3_15).then(|| names::context(py));
+        ([names::fd(py), names::callback(py)], option)
+    })
+}
+
+fn watch(
+    py: Python<'_>,
+    this: &Instance<Engine>,
+    given: &Leading<'_, 2>,
+    side: Side,
+) -> Outcome<Ref> {
+    let [fd, callback] = given.given;
     this.check_closed()?;
-    // CPython: takes a context from 3.15 on.
-    let context = args.keyword(names::context(py));
-    let handle = handle::new(py, this, callback, rest, context)?;
-    let (file, fd) = (*fd, watched_descriptor(py, this, fd)?);
+    let handle = handle::new(py, this, callback, given.rest, given.option)?;
+    let (file, fd) = (fd, watched_descriptor(py, this, fd)?);
     let old = this.watch(py, fd, side, handle::watcher(&handle))?;
     // Order: what is ready already is heard in the next turn.
     this.touch(py);
@@ -140,12 +157,10 @@ fn add(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>, side: Side) -> O
 /// # Errors
 /// As `descriptor`.
 fn watched_descriptor(py: Python<'_>, this: &Instance<Engine>, file: &Object) -> Outcome<RawFd> {
-    descriptor(py, file).or_else(|raised| match this.number_of_file(py, file) {
-        Some(fd) => {
-            drop(raised.take());
-            Ok(fd)
-        }
-        None => Err(raised),
+    descriptor(py, file).or_else(|raised| {
+        let exception = raised.take();
+        let known = this.number_of_file(py, file);
+        known.ok_or_else(|| raise(exception))
     })
 }
 
@@ -256,17 +271,4 @@ fn is_free(py: Python<'_>, transports: &Object, fd: &Object) -> Outcome<bool> {
         }
         _ => Ok(false),
     }
-}
-
-#[cold]
-fn missing(side: Side, given: usize) -> Raised {
-    let function = match side {
-        Side::Reader => "add_reader",
-        Side::Writer => "add_writer",
-    };
-    let (count, names) = match given {
-        0 => ("2 required positional arguments", "'fd' and 'callback'"),
-        _ => ("1 required positional argument", "'callback'"),
-    };
-    PyTypeError::new_err(format!("{function}() missing {count}: {names}")).into()
 }

@@ -11,8 +11,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use crate::engine::{Engine, Running};
 use crate::ffi::{Builder, Instance, Object, Outcome, Ref, as_float, float, is_true, object};
-
-pub(crate) use run::stop_when_done;
+use crate::names;
 
 /// The class `EventLoop`.
 ///
@@ -74,7 +73,7 @@ fn state_methods(builder: Builder<Engine>) -> Builder<Engine> {
         .plain(c"get_debug", c"get_debug($self)\n--\n\nTells whether debug mode is on.", |_, this| {
             Ok(Ref::boolean(this.debug.get()))
         })
-        .one(c"set_debug", c"set_debug($self, enabled)\n--\n\nTurns debug mode on or off.", |py, this, enabled| {
+        .named(c"set_debug", c"set_debug($self, enabled)\n--\n\nTurns debug mode on or off.",|py| ("set_debug", names::enabled(py)), |py, this, enabled| {
             this.debug.set(is_true(py, enabled)?);
             if this.thread.get() != 0 {
                 let tracking = this.object().bind(py).getattr("_set_coroutine_origin_tracking")?;
@@ -95,7 +94,7 @@ fn state_methods(builder: Builder<Engine>) -> Builder<Engine> {
             Ok(Ref::none())
         })
         .one(c"_watched", c"_watched($self, fd, /)\n--\n\nThe events heard of a descriptor, as selectors counts them.", watched)
-        .one(c"set_task_factory", c"set_task_factory($self, factory)\n--\n\nSets what makes tasks; None for Task.", set_task_factory)
+        .named(c"set_task_factory", c"set_task_factory($self, factory)\n--\n\nSets what makes tasks; None for Task.",|py| ("set_task_factory", names::factory(py)), set_task_factory)
         .plain(c"get_task_factory", c"get_task_factory($self)\n--\n\nWhat makes tasks, or None.", |_, this| {
             Ok(this.task_factory.share_or_none())
         })

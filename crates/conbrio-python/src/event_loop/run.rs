@@ -8,18 +8,18 @@ use super::{schedule, shape};
 use crate::engine::{Engine, Running};
 use crate::ffi::{
     Builder, Instance, Object, Outcome, Raised, Ref, arenas, attribute, call, call_keyword,
-    call_method, is_coroutine, is_true, object, raise, thread_ident,
+    call_method, is_coroutine, is_true, raise, thread_ident,
 };
 use crate::names;
-use crate::report::ends_loop;
 
 /// Adds the methods.
 pub(super) fn methods(builder: Builder<Engine>) -> Builder<Engine> {
     builder
         .plain(c"run_forever", c"run_forever($self)\n--\n\nRuns until stop() is called.", run_forever)
-        .one(
+        .named(
             c"run_until_complete",
             c"run_until_complete($self, future)\n--\n\nRuns until the future (or coroutine) is done; returns its result.",
+            |py| ("run_until_complete", names::future(py)),
             run_until_complete,
         )
         .plain(c"stop", c"stop($self)\n--\n\nEnds the loop after this turn.", |py, this| {
@@ -168,19 +168,4 @@ fn future_of(py: Python<'_>, this: &Instance<Engine>, awaitable: &Object) -> Out
 
 fn is_done(py: Python<'_>, future: &Object) -> Outcome<bool> {
     is_true(py, &*call_method(py, future, names::done(py), &[])?)
-}
-
-/// The done-callback of `run_until_complete`: stops the future's loop, unless the future ends the loop by itself.
-#[pyfunction]
-#[pyo3(name = "_stop_when_done")]
-pub(crate) fn stop_when_done(py: Python<'_>, future: Bound<'_, PyAny>) -> PyResult<()> {
-    if !future.call_method0(names::cancelled(py))?.is_truthy()? {
-        let exception = future.call_method0(names::exception(py))?;
-        if ends_loop(py, object(&exception)) {
-            return Ok(());
-        }
-    }
-    let event_loop = future.call_method0(names::get_loop(py))?;
-    event_loop.call_method0(names::stop(py))?;
-    Ok(())
 }

@@ -7,8 +7,8 @@ use pyo3::types::PyString;
 use super::{fallback, shape};
 use crate::engine::Engine;
 use crate::ffi::{
-    Args, Builder, Instance, Object, Outcome, Own, Parameters, Raised, Ref, as_float, call_keyword,
-    call_method, float, is_float, is_true, object,
+    Args, Builder, Instance, Leading, Names, Object, Outcome, Own, Parameters, Ref, as_float,
+    call_keyword, call_method, float, is_float, is_true, object,
 };
 use crate::handle::{self, call_at};
 use crate::task::{self, Making, Task};
@@ -60,34 +60,9 @@ pub(super) fn methods(builder: Builder<Engine>) -> Builder<Engine> {
         )
 }
 
-/// The context keyword, the only one there is.
-#[inline]
-fn context<'a>(py: Python<'_>, function: &str, args: &Args<'a>) -> Outcome<Option<&'a Object>> {
-    if !args.has_keywords() {
-        return Ok(None);
-    }
-    let context = args.keyword(names::context(py));
-    match args
-        .keywords()
-        .find(|(key, _)| !key.bind(py).eq(names::context(py)).unwrap_or(false))
-    {
-        Some((key, _)) => {
-            let text = format!(
-                "{function}() got an unexpected keyword argument '{}'",
-                *key.bind(py)
-            );
-            Err(PyTypeError::new_err(text).into())
-        }
-        None => Ok(context),
-    }
-}
-
-#[cold]
-fn missing(function: &str, what: &str) -> Raised {
-    PyTypeError::new_err(format!(
-        "{function}() missing 1 required positional argument: '{what}'"
-    ))
-    .into()
+/// The parameters of what takes only a callback: names, and the option.
+fn callback_alone(py: Python<'_>) -> Names<'_, 1> {
+    ([names::callback(py)], Some(names::context(py)))
 }
 
 /// What debug mode checks: the thread and the callback.
@@ -113,10 +88,11 @@ fn check(
 }
 
 fn call_soon(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<Ref> {
-    let context = context(py, "call_soon", &args)?;
-    let [callback, rest @ ..] = args.positional() else {
-        return Err(missing("call_soon", "callback"));
-    };
+    let Leading {
+        given: [callback],
+        rest,
+        option: context,
+    } = args.leading("call_soon", || callback_alone(py))?;
     this.check_closed()?;
     if this.debug.get() {
         check(py, this, callback, "call_soon", false)?;
@@ -125,10 +101,11 @@ fn call_soon(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome
 }
 
 fn call_soon_threadsafe(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<Ref> {
-    let context = context(py, "call_soon_threadsafe", &args)?;
-    let [callback, rest @ ..] = args.positional() else {
-        return Err(missing("call_soon_threadsafe", "callback"));
-    };
+    let Leading {
+        given: [callback],
+        rest,
+        option: context,
+    } = args.leading("call_soon_threadsafe", || callback_alone(py))?;
     this.check_closed()?;
     if this.debug.get() {
         check(py, this, callback, "call_soon_threadsafe", true)?;
@@ -139,16 +116,20 @@ fn call_soon_threadsafe(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>)
 }
 
 fn call_later(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<Ref> {
-    let context = context(py, "call_later", &args)?;
-    let [delay, rest @ ..] = args.positional() else {
-        return Err(missing("call_later", "delay"));
+    let names = || {
+        (
+            [names::delay(py), names::callback(py)],
+            Some(names::context(py)),
+        )
     };
+    let Leading {
+        given: [delay, callback],
+        rest,
+        option: context,
+    } = args.leading("call_later", names)?;
     if delay.is_none() {
         return Err(PyTypeError::new_err("delay must not be None").into());
     }
-    let [callback, rest @ ..] = rest else {
-        return Err(missing("call_later", "callback"));
-    };
     if this.thread.get() == 0 {
         shape::look(py, this);
     }
@@ -167,16 +148,20 @@ fn call_later(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcom
 }
 
 fn call_at_method(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<Ref> {
-    let context = context(py, "call_at", &args)?;
-    let [when, rest @ ..] = args.positional() else {
-        return Err(missing("call_at", "when"));
+    let names = || {
+        (
+            [names::when(py), names::callback(py)],
+            Some(names::context(py)),
+        )
     };
+    let Leading {
+        given: [when, callback],
+        rest,
+        option: context,
+    } = args.leading("call_at", names)?;
     if when.is_none() {
         return Err(PyTypeError::new_err("when cannot be None").into());
     }
-    let [callback, rest @ ..] = rest else {
-        return Err(missing("call_at", "callback"));
-    };
     let handle = timer(py, this, as_float(py, when)?, callback, rest, context)?;
     if !is_float(when)
         && let Some(handle) = Instance::<handle::TimerHandle>::of(&handle)
@@ -255,7 +240,7 @@ fn create_task(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outco
     if !this.task_factory.is_empty() || !makes_natively(py, this) {
         return fallback::create_task(py, this, args);
     }
-    let [coroutine, name, context, eager] = args.parse(&Parameters {
+    let [Some(coroutine), name, context, eager] = args.parse(&Parameters {
         function: "create_task",
         names: [
             names::coro(py),
@@ -265,9 +250,9 @@ fn create_task(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outco
         ],
         positional: 1,
         required: 1,
-    })?;
-    let Some(coroutine) = coroutine else {
-        return Err(missing("create_task", "coro"));
+    })?
+    else {
+        return Ok(Ref::none());
     };
     let eager = eager
         .filter(|eager| !eager.is_none())

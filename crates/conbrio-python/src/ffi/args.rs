@@ -9,6 +9,8 @@ use pyo3::types::PyString;
 
 use super::object::{Object, Outcome, Raised};
 
+const UNEXPECTED: &str = "got an unexpected keyword argument";
+
 /// The arguments of one call.
 #[derive(Clone, Copy)]
 pub(crate) struct Args<'a> {
@@ -31,6 +33,19 @@ pub(crate) struct Parameters<'a, const N: usize> {
     pub(crate) positional: usize,
     /// How many, from the first, must be given.
     pub(crate) required: usize,
+}
+
+/// The leading parameters' interned names, and the option's.
+pub(crate) type Names<'n, const N: usize> = (
+    [&'n Bound<'n, PyString>; N],
+    Option<&'n Bound<'n, PyString>>,
+);
+
+/// What a Python function with leading parameters, `*args` and one option is given.
+pub(crate) struct Leading<'a, const N: usize> {
+    pub(crate) given: [&'a Object; N],
+    pub(crate) rest: &'a [&'a Object],
+    pub(crate) option: Option<&'a Object>,
 }
 
 impl<'a> Args<'a> {
@@ -97,6 +112,74 @@ impl<'a> Args<'a> {
             .map(|(_, value)| value)
     }
 
+    /// The value of the one parameter that there is.
+    ///
+    /// # Errors
+    /// As `parse`.
+    #[cold]
+    pub(super) fn only(
+        &self,
+        (function, name): (&str, &Bound<'_, PyString>),
+    ) -> Outcome<&'a Object> {
+        let Leading { given, .. } = self.leading(function, || ([name], None))?;
+        let [only] = given;
+        if self.count > 1 {
+            return Err(too_many(function, 1, self.count));
+        }
+        Ok(only)
+    }
+
+    /// Assigns the arguments as `def function(leading, ..., *rest, option=None)` would.
+    ///
+    /// # Errors
+    /// `TypeError` in CPython's words for missing, doubled or unknown arguments.
+    #[inline]
+    pub(crate) fn leading<'n, const N: usize>(
+        &self,
+        function: &str,
+        names: impl FnOnce() -> Names<'n, N>,
+    ) -> Outcome<Leading<'a, N>> {
+        match self.positional().split_first_chunk::<N>() {
+            Some((given, rest)) if self.names.is_none() => Ok(Leading {
+                given: *given,
+                rest,
+                option: None,
+            }),
+            _ => self.leading_by_name(function, names()),
+        }
+    }
+
+    fn leading_by_name<const N: usize>(
+        &self,
+        function: &str,
+        (names, option): Names<'_, N>,
+    ) -> Outcome<Leading<'a, N>> {
+        let positional = self.positional();
+        let (first, rest) = positional.split_at(positional.len().min(N));
+        let (mut found, mut chosen) = ([None; N], None);
+        for (place, value) in found.iter_mut().zip(first) {
+            *place = Some(*value);
+        }
+        for (key, value) in self.keywords() {
+            let place = names.iter().position(|name| is_name(key, name));
+            match place.and_then(|index| found.get_mut(index)) {
+                Some(place) => assign(function, key, place, value)?,
+                None if option.is_some_and(|option| is_name(key, option)) => chosen = Some(value),
+                None => return Err(complain(function, UNEXPECTED, key)),
+            }
+        }
+        let given: Vec<&Object> = found.into_iter().flatten().collect();
+        let Ok(given) = <[&Object; N]>::try_from(given) else {
+            let missing = names.iter().zip(found).filter(|(_, value)| value.is_none());
+            return Err(missing_leading(function, missing.map(|(name, _)| name)));
+        };
+        Ok(Leading {
+            given,
+            rest,
+            option: chosen,
+        })
+    }
+
     /// Assigns the arguments to parameters.
     ///
     /// # Errors
@@ -108,7 +191,11 @@ impl<'a> Args<'a> {
     ) -> Outcome<[Option<&'a Object>; N]> {
         let mut found = [None; N];
         if self.count > parameters.positional {
-            return Err(too_many(parameters, self.count));
+            return Err(too_many(
+                parameters.function,
+                parameters.positional,
+                self.count,
+            ));
         }
         for (place, value) in found.iter_mut().zip(self.positional()) {
             *place = Some(*value);
@@ -134,21 +221,8 @@ impl<'a> Args<'a> {
         for (key, value) in self.keywords() {
             let place = parameters.names.iter().position(|name| is_name(key, name));
             match place.and_then(|index| found.get_mut(index)) {
-                Some(place @ None) => *place = Some(value),
-                Some(Some(_)) => {
-                    return Err(complain(
-                        parameters.function,
-                        "got multiple values for argument",
-                        key,
-                    ));
-                }
-                None => {
-                    return Err(complain(
-                        parameters.function,
-                        "got an unexpected keyword argument",
-                        key,
-                    ));
-                }
+                Some(place) => assign(parameters.function, key, place, value)?,
+                None => return Err(complain(parameters.function, UNEXPECTED, key)),
             }
         }
         Ok(())
@@ -175,6 +249,19 @@ fn is_name(key: &Object, name: &Bound<'_, PyString>) -> bool {
     key.as_ptr() == name.as_ptr() || key.bind(name.py()).eq(name).unwrap_or(false)
 }
 
+/// Gives a parameter its value, unless it has one.
+fn assign<'a>(
+    function: &str,
+    key: &Object,
+    place: &mut Option<&'a Object>,
+    value: &'a Object,
+) -> Outcome<()> {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(complain(function, "got multiple values for argument", key)),
+    }
+}
+
 #[cold]
 fn complain(function: &str, what: &str, key: &Object) -> Raised {
     // SAFETY: `key` exists, so the thread is attached.
@@ -183,11 +270,25 @@ fn complain(function: &str, what: &str, key: &Object) -> Raised {
 }
 
 #[cold]
-fn too_many<const N: usize>(parameters: &Parameters<'_, N>, given: usize) -> Raised {
-    let (function, most) = (parameters.function, parameters.positional);
+fn too_many(function: &str, most: usize, given: usize) -> Raised {
     let plural = if most == 1 { "" } else { "s" };
     PyTypeError::new_err(format!(
         "{function}() takes at most {most} positional argument{plural} ({given} given)"
+    ))
+    .into()
+}
+
+/// As a Python function complains.
+#[cold]
+fn missing_leading<'n>(
+    function: &str,
+    names: impl Iterator<Item = &'n &'n Bound<'n, PyString>>,
+) -> Raised {
+    let names: Vec<String> = names.map(|name| format!("'{name}'")).collect();
+    let (count, names) = (names.len(), names.join(" and "));
+    let plural = if count == 1 { "" } else { "s" };
+    PyTypeError::new_err(format!(
+        "{function}() missing {count} required positional argument{plural}: {names}"
     ))
     .into()
 }

@@ -9,6 +9,7 @@ use std::ptr;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 
 use super::args::Args;
 use super::coroutine_function::{self, Convention};
@@ -159,6 +160,29 @@ impl<T: Class> Builder<T> {
                 PyCFunction: trampoline::one::<T, F>,
             },
             ml_flags: ffi::METH_O,
+            ml_doc: doc.as_ptr(),
+        });
+        self
+    }
+
+    /// A method with one argument that may be given by its name. `names` tells the method's and the argument's.
+    pub(crate) fn named<N, F>(
+        mut self,
+        name: &'static CStr,
+        doc: &'static CStr,
+        _names: N,
+        _function: F,
+    ) -> Self
+    where
+        N: Fn(Python<'_>) -> (&'static str, &Bound<'_, PyString>) + Stateless,
+        F: for<'a> Fn(Python<'_>, &'a Instance<T>, &'a Object) -> Outcome<Ref> + Stateless,
+    {
+        self.methods.push(ffi::PyMethodDef {
+            ml_name: name.as_ptr(),
+            ml_meth: ffi::PyMethodDefPointer {
+                PyCFunctionFastWithKeywords: trampoline::named::<T, N, F>,
+            },
+            ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
             ml_doc: doc.as_ptr(),
         });
         self

@@ -29,13 +29,16 @@ static CURRENT: AtomicUsize = AtomicUsize::new(0);
 /// The class of the mappings that contexts begin with; null until it is proved.
 static MAPPING: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(std::ptr::null_mut());
 
+/// The mapping of an empty context; null until it is proved. Never given up.
+static EMPTY: AtomicPtr<ffi::PyObject> = AtomicPtr::new(std::ptr::null_mut());
+
 /// How many words of a thread state are searched for it: fewer than the smallest has.
 const WORDS: usize = 40;
 
 /// How many context objects are kept in stock.
 const STOCK: usize = 8;
 
-/// Context objects without a mapping, that nobody else refers to.
+/// Context objects with an empty mapping. The collector knows them, so whoever asks it may refer to one.
 struct Stock(UnsafeCell<(usize, Places)>);
 
 /// Where they lie; the first so many are taken.
@@ -53,7 +56,8 @@ impl Stock {
         let (count, places) = unsafe { &mut *self.0.get() };
         let index = count.checked_sub(1)?;
         *count = index;
-        places.get_mut(index)?.take()
+        let context = places.get_mut(index)?.take()?;
+        (!context.is_shared()).then_some(context)
     }
 
     #[inline]
@@ -106,10 +110,10 @@ pub(crate) fn prove(py: Python<'_>) -> PyResult<()> {
             && fields.entered.get() == 1
             && !fields.variables.is_empty();
         let mapping = fields.variables.share().filter(|_| laid_out);
-        MAPPING.store(
-            mapping.map_or(std::ptr::null_mut(), |mapping| mapping.class()),
-            Ordering::Relaxed,
-        );
+        if let Some(mapping) = mapping {
+            MAPPING.store(mapping.class(), Ordering::Relaxed);
+            EMPTY.store(mapping.into_ptr(), Ordering::Relaxed);
+        }
         let words = std::slice::from_raw_parts(
             ffi::PyThreadState_Get()
                 .cast::<*mut ffi::PyObject>()
@@ -194,7 +198,10 @@ pub(crate) fn give_back(context: Ref) {
     // SAFETY: only `made_of` and `capture` make what is given back: a context that nobody else refers to.
     let fields = unsafe { fields(&context) };
     if fields.weak_references.get() == 0 && fields.entered.get() == 0 {
-        let variables = fields.variables.take();
+        let empty = EMPTY.load(Ordering::Relaxed);
+        // SAFETY: null or an object that is never given up.
+        let empty = (!empty.is_null()).then(|| unsafe { Object::from_ptr(empty) }.share());
+        let variables = fields.variables.replace(empty);
         let surplus = IN_STOCK.put(context);
         drop((variables, surplus));
     }

@@ -35,6 +35,8 @@ pub(super) struct CoroutineFunction {
     class: Option<&'static ClassState>,
     /// The built-in function or method descriptor.
     inner: Slot,
+    /// The code of asyncio's function in whose place it stands.
+    code: Slot,
 }
 
 /// C code, by how it wants its arguments.
@@ -75,6 +77,7 @@ impl Class for CoroutineFunction {
 
     fn traverse(&self, visit: &mut Visit<'_>) {
         visit.slot(&self.inner);
+        visit.slot(&self.code);
     }
 
     // Nothing: it lives as long as its class does, and is called until then.
@@ -89,11 +92,7 @@ struct Marks {
 
 static MARKS: PyOnceLock<Marks> = PyOnceLock::new();
 
-/// Makes the class.
-///
-/// # Errors
-/// What CPython refuses.
-pub(crate) fn make_class(py: Python<'_>) -> PyResult<()> {
+fn find_marks(py: Python<'_>) -> PyResult<()> {
     let inspects = if cfg!(Py_3_13) {
         "_is_coroutine_mark"
     } else {
@@ -108,6 +107,15 @@ pub(crate) fn make_class(py: Python<'_>) -> PyResult<()> {
         asyncios: mark("asyncio.coroutines", "_is_coroutine")?,
     };
     let _ = MARKS.set(py, marks);
+    Ok(())
+}
+
+/// Makes the class.
+///
+/// # Errors
+/// What CPython refuses.
+pub(crate) fn make_class(py: Python<'_>) -> PyResult<()> {
+    find_marks(py)?;
     Builder::<CoroutineFunction>::new(c"A native function that returns what is to be awaited.")
         .made_natively()
         .immutable()
@@ -132,6 +140,9 @@ pub(crate) fn make_class(py: Python<'_>) -> PyResult<()> {
         })
         .getter(c"__objclass__", c"Whose method it is.", |py, this| {
             this.attribute(py, "__objclass__")
+        })
+        .getter(c"__code__", c"Of asyncio's function.", |_, this| {
+            Ok(this.code.share_or_none())
         })
         .getter(c"__text_signature__", c"For `inspect`.", |py, this| {
             this.attribute(py, "__text_signature__")
@@ -193,16 +204,39 @@ pub(super) fn of_function<'py>(
     made(inner, None, convention)
 }
 
+/// The code of the function that asyncio has under the same name, or of another of its coroutine functions.
+fn code_of_asyncios<'py>(inner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = inner.py();
+    let name = inner.getattr("__qualname__")?.to_string();
+    for module in ["tasks", "locks", "queues", "streams"] {
+        let mut found = Some(py.import("asyncio")?.getattr(module)?);
+        for part in name.split('.').chain(["__code__"]) {
+            found = match found {
+                Some(holder) => holder.getattr_opt(part)?,
+                None => None,
+            };
+        }
+        if let Some(code) = found {
+            return Ok(code);
+        }
+    }
+    py.import("asyncio.tasks")?
+        .getattr("sleep")?
+        .getattr("__code__")
+}
+
 fn made<'py>(
     inner: &Bound<'py, PyAny>,
     class: Option<&'static ClassState>,
     convention: Convention,
 ) -> PyResult<Bound<'py, PyAny>> {
+    let code = code_of_asyncios(inner)?;
     let value = CoroutineFunction {
         vectorcall,
         convention,
         class,
         inner: Slot::holding(object(inner).share()),
+        code: Slot::holding(object(&code).share()),
     };
     let py = inner.py();
     let made = Own::new(py, value)

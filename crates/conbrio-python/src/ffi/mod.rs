@@ -31,7 +31,7 @@ mod trampoline;
 mod unchanged;
 mod visit;
 
-pub(crate) use args::{Args, Parameters, tuple_items};
+pub(crate) use args::{Args, Leading, Names, Parameters, tuple_items};
 pub(crate) use audit::is_audited;
 pub(crate) use buffer::Buffer;
 pub(crate) use builtin::Builtin;
@@ -49,7 +49,8 @@ pub(crate) use current::{CurrentTask, TaskList, find as find_current, running_ta
 pub(crate) use guarded::Guarded;
 pub(crate) use instance::{BeginsWith, Class, ClassState, Instance, Own, begins_with, class_of};
 pub(crate) use object::{
-    Object, Outcome, Raised, Ref, Slot, object, raise, raise_in_context, take_raised,
+    Object, Outcome, Raised, Ref, Slot, handling, is_main_interpreter, object, raise,
+    raise_in_context, take_raised,
 };
 pub(crate) use send::{Resumed, Step, resume, returned_value, stopped_with};
 pub(crate) use session::Session;

@@ -82,6 +82,24 @@ unsafe fn raised_exception() -> Ref {
     }
 }
 
+/// Runs `act` as an `except` clause that has caught `exception` would be run: `sys.exc_info()` tells of it.
+pub(crate) fn handling<R>(_py: Python<'_>, exception: &Object, act: impl FnOnce() -> R) -> R {
+    // SAFETY: attached; the former one is owned, or null, and is counted anew when it is put back.
+    unsafe {
+        let former = PyErr_GetHandledException();
+        PyErr_SetHandledException(exception.as_ptr());
+        let answer = act();
+        PyErr_SetHandledException(former);
+        ffi::Py_XDECREF(former);
+        answer
+    }
+}
+
+unsafe extern "C" {
+    fn PyErr_GetHandledException() -> *mut ffi::PyObject;
+    fn PyErr_SetHandledException(exception: *mut ffi::PyObject);
+}
+
 /// Raises `exception`, an instance.
 pub(crate) fn raise(exception: Ref) -> Raised {
     #[cfg(Py_3_12)]
@@ -101,11 +119,28 @@ pub(crate) fn raise(exception: Ref) -> Raised {
     Raised::already()
 }
 
-/// Raises `exception`, an instance, as a `raise` statement would: in the context of what is being handled.
+/// Raises `exception` as a `raise` statement would: in the context of what is being handled, an instance of it if it is a
+/// class, and `TypeError` in its place if it is no exception.
 pub(crate) fn raise_in_context(exception: &Object) -> Raised {
-    // SAFETY: a live exception instance and its class.
-    unsafe { ffi::PyErr_SetObject(exception.class().cast(), exception.as_ptr()) }
+    let pointer = exception.as_ptr();
+    // SAFETY: a live object, which is an exception instance where it is set with its class; a class is made an instance of.
+    unsafe {
+        if ffi::PyExceptionInstance_Check(pointer) != 0 {
+            ffi::PyErr_SetObject(exception.class().cast(), pointer);
+        } else if ffi::PyExceptionClass_Check(pointer) != 0 {
+            ffi::PyErr_SetNone(pointer);
+        } else {
+            let words = c"exceptions must derive from BaseException";
+            ffi::PyErr_SetString(ffi::PyExc_TypeError, words.as_ptr());
+        }
+    }
     Raised::already()
+}
+
+/// Whether this thread is attached to the process's main interpreter.
+pub(crate) fn is_main_interpreter(_py: Python<'_>) -> bool {
+    // SAFETY: attached.
+    unsafe { ffi::PyInterpreterState_Get() == ffi::PyInterpreterState_Main() }
 }
 
 /// A Python object that somebody else keeps alive.

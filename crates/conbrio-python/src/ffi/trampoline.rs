@@ -10,8 +10,9 @@ use std::ptr;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 
-use super::args::Args;
+use super::args::{Args, tuple_items};
 use super::instance::{Class, Instance};
 use super::object::{Object, Outcome, Raised, Ref, raise};
 use super::send::Step;
@@ -79,6 +80,9 @@ where
     // SAFETY: CPython passes a class of ours or a derived one, a tuple, and a dictionary or null.
     pointer(guard(|| unsafe {
         let keywords = (!keywords.is_null()).then(|| Object::from_ptr(keywords));
+        if (*kind).tp_flags & ffi::Py_TPFLAGS_IS_ABSTRACT != 0 && is_meant_abstract(kind) {
+            return refuse_abstract(kind);
+        }
         let value = conjure::<F>()(token(), Object::from_ptr(args), keywords)?;
         let Some(allocate) = (*kind).tp_alloc else {
             return Err(PyRuntimeError::new_err("no allocator").into());
@@ -87,6 +91,33 @@ where
         Instance::<T>::trust(object.as_ptr()).value().write(value);
         Ok(object)
     }))
+}
+
+/// Whether a class is abstract by its own will: the metaclass of ours knows abstract methods, and CPython's class, which has
+/// none, does not.
+#[cold]
+unsafe fn is_meant_abstract(kind: *mut ffi::PyTypeObject) -> bool {
+    // SAFETY: a live class; its order of resolution is a tuple of classes.
+    unsafe {
+        let order = Object::from_ptr((*kind).tp_mro);
+        let usual = [ffi::Py_TYPE(kind.cast()), &raw mut ffi::PyType_Type];
+        tuple_items(order)
+            .iter()
+            .any(|base| !usual.contains(&base.class()))
+    }
+}
+
+/// Has `object` say which methods an abstract class lacks.
+#[cold]
+unsafe fn refuse_abstract(kind: *mut ffi::PyTypeObject) -> Outcome<Ref> {
+    // SAFETY: `object` makes instances of nothing whose class is abstract: it raises.
+    unsafe {
+        let nothing = Ref::returned(ffi::PyTuple_New(0))?;
+        match ffi::PyBaseObject_Type.tp_new {
+            Some(new) => Ref::returned(new(kind, nothing.as_ptr(), ptr::null_mut())),
+            None => Err(PyRuntimeError::new_err("no constructor").into()),
+        }
+    }
 }
 
 /// Initialises an instance.
@@ -127,6 +158,28 @@ where
             Instance::trust(this),
             Args::of_call(values, count, names),
         )
+    }))
+}
+
+/// A method with one argument that may be given by its name.
+pub(super) unsafe extern "C" fn named<T: Class, N, F>(
+    this: *mut ffi::PyObject,
+    values: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject
+where
+    N: Fn(Python<'_>) -> (&'static str, &Bound<'_, PyString>) + Stateless,
+    F: for<'a> Fn(Python<'_>, &'a Instance<T>, &'a Object) -> Outcome<Ref> + Stateless,
+{
+    // SAFETY: the method descriptor has checked the instance; the rest is the fast call's.
+    pointer(guard(|| unsafe {
+        let args = Args::of_call(values, count, names);
+        let only = match (args.positional(), args.has_keywords()) {
+            ([only], false) => *only,
+            _ => args.only(conjure::<N>()(token()))?,
+        };
+        conjure::<F>()(token(), Instance::trust(this), only)
     }))
 }
 

@@ -55,6 +55,16 @@ impl Unchanged {
             .any(|(name, _)| dict.bind(py).contains(name.bind(py)).unwrap_or(true))
     }
 
+    /// Whether the attribute `name` was `value`, or was not there if that is nothing.
+    pub(crate) fn was(&self, py: Python<'_>, name: &str, value: Option<&Object>) -> bool {
+        let known = |(known, _): &&(Ref, Ref)| known.bind(py).eq(name).unwrap_or(false);
+        match (self.known.iter().find(known), value) {
+            (Some((_, before)), Some(value)) => before.is(value),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+
     /// Whether `object` is of exactly the class that was looked at.
     #[inline]
     pub(crate) fn is_class_of(&self, object: &Object) -> bool {

@@ -127,11 +127,20 @@ fn made(py: Python<'_>, kind: &Object, value: Option<&Object>) -> Outcome<Ref> {
         );
         return Err(PyTypeError::new_err(text).into());
     }
-    match value {
-        Some(value) if is_exception(value) => Ok(value.share()),
-        Some(value) => call(py, kind, &[value]),
-        None => call(py, kind, &[]),
+    let made = match value {
+        Some(value) if is_exception(value) => return Ok(value.share()),
+        Some(value) => call(py, kind, &[value])?,
+        None => call(py, kind, &[])?,
+    };
+    if is_exception(&made) {
+        return Ok(made);
     }
+    let text = format!(
+        "calling {} should have returned an instance of BaseException, not {}",
+        *kind.bind(py),
+        made.bind(py).get_type()
+    );
+    Err(PyTypeError::new_err(text).into())
 }
 
 /// The class `FutureIter`.

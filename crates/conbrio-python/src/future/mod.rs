@@ -314,6 +314,22 @@ impl Instance<Future> {
 
 /// `exception` as an instance that a future can hold.
 fn made_exception(py: Python<'_>, future: &Instance<Future>, exception: &Object) -> Outcome<Ref> {
+    let made = instance_of(py, exception)?;
+    let stops = made
+        .bind(py)
+        .is_instance_of::<pyo3::exceptions::PyStopIteration>();
+    if stops {
+        instead_of_stop_iteration(py, future, &made)
+    } else {
+        Ok(made)
+    }
+}
+
+/// `exception`, or an instance of it if it is a class.
+///
+/// # Errors
+/// `TypeError` when it is neither.
+pub(crate) fn instance_of(py: Python<'_>, exception: &Object) -> Outcome<Ref> {
     let bound = exception.bind(py);
     let is_class = bound.cast::<pyo3::types::PyType>().is_ok_and(|class| {
         class
@@ -328,14 +344,7 @@ fn made_exception(py: Python<'_>, future: &Instance<Future>, exception: &Object)
     if !is_exception(&made) {
         return Err(PyTypeError::new_err("invalid exception object").into());
     }
-    let stops = made
-        .bind(py)
-        .is_instance_of::<pyo3::exceptions::PyStopIteration>();
-    if stops {
-        instead_of_stop_iteration(py, future, &made)
-    } else {
-        Ok(made)
-    }
+    Ok(made)
 }
 
 /// A `StopIteration` in a future would end a generator: asyncio's own future says what stands for it, or refuses.

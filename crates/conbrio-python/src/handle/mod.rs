@@ -11,10 +11,10 @@ use crate::engine::{self, Engine};
 use crate::ffi::layout::HandleFields;
 use crate::ffi::{
     Builder, Class, ClassState, Instance, Object, Outcome, Own, Raised, Ref, Thunk, Visit, call,
-    call_method, call_tuple, context, is_empty, object,
+    call_method, call_tuple, context, is_empty, object, raise,
 };
 use crate::report::report_raised;
-use crate::runnable::Runnable;
+use crate::runnable::{Runnable, shown};
 use crate::{names, report};
 
 #[cfg(Py_3_14)]
@@ -203,11 +203,9 @@ fn show_if_kept(handle: &Object, fields: &HandleFields) {
     }
     if !fields.cancelled.is_empty() {
         fields.event_loop.clear();
-        if fields
-            .context
-            .share()
-            .is_none_or(|context| is_empty(&context))
-        {
+        let context = fields.context.share();
+        // A context of somebody's own is not asked: an exception can be on its way.
+        if context.is_none_or(|context| context::is_context(&context) && is_empty(&context)) {
             return;
         }
     }
@@ -315,6 +313,9 @@ fn failed(py: Python<'_>, handle: &Object, fields: &HandleFields, raised: Raised
     let Some(event_loop) = fields.event_loop.share() else {
         return Err(raised);
     };
+    let Some(raised) = wake_instead(py, fields, raised) else {
+        return Ok(());
+    };
     let message = || {
         let callback = fields.callback.share_or_none();
         let args = fields.args.share().map_or_else(
@@ -335,6 +336,24 @@ fn failed(py: Python<'_>, handle: &Object, fields: &HandleFields, raised: Raised
         details.push(("source_traceback", source));
     }
     report_raised(py, &event_loop, raised, message, &details)
+}
+
+/// Wakes a native waiter that was scheduled as a callback: by a method of `_asyncio.Future` that a program has called on a
+/// future of ours, as `_asyncio.Future.set_result(future, 1)`. Gives the exception back if it was something else.
+#[cold]
+fn wake_instead(py: Python<'_>, fields: &HandleFields, raised: Raised) -> Option<Raised> {
+    let callback = fields.callback.share_or_none();
+    if callback.bind(py).is_callable() {
+        return Some(raised);
+    }
+    let exception = raised.take();
+    let woken = shown(py, &callback).and_then(|(wake, _)| {
+        if wake.is(&callback) {
+            return Err(raise(exception));
+        }
+        call_tuple(py, &wake, &arguments(py, fields))
+    });
+    woken.err()
 }
 
 /// Cancels a callback: it will not run, and lets go of what it held.

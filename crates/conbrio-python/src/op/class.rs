@@ -9,7 +9,7 @@ use crate::ffi::{
     Args, Builder, Instance, Object, Outcome, Parameters, Ref, Step, context, is_true, object,
     raise_in_context, stopped_with,
 };
-use crate::future::{invalid_state, thrown};
+use crate::future::{instance_of, invalid_state, thrown};
 use crate::names;
 
 /// The class `Op`.
@@ -29,7 +29,8 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
             let text = format!("<coroutine object {name} at {:p}>", this.object().as_ptr());
             Ok(object(&PyString::new(py, &text)).share())
         });
-    state(as_future(as_coroutine(builder))).create(py, None)
+    let builder = failure(state(as_future(builder)));
+    inspected(as_coroutine(builder)).create(py, None)
 }
 
 /// Says that a wait was forgotten, as of a coroutine.
@@ -103,13 +104,37 @@ fn as_coroutine(builder: Builder<Op>) -> Builder<Op> {
         })
 }
 
+/// What tools look at.
+fn inspected(builder: Builder<Op>) -> Builder<Op> {
+    builder
+        .getter(c"cr_frame", c"None: it runs no Python code.", |_, _| {
+            Ok(Ref::none())
+        })
+        .getter(
+            c"cr_origin",
+            c"None: where it was made is not kept.",
+            |_, _| Ok(Ref::none()),
+        )
+        .getter(
+            c"cr_suspended",
+            c"Whether it waits to be resumed.",
+            |_, this| {
+                let fixed = matches!(
+                    this.stage.get(),
+                    Stage::Fresh | Stage::Running | Stage::Over
+                );
+                Ok(Ref::boolean(!fixed))
+            },
+        )
+}
+
 fn as_future(builder: Builder<Op>) -> Builder<Op> {
     builder
         .getter(
             c"__class__",
             c"asyncio.Future for what a task waits for: programs ask that whether it is done.",
             |py, this| match this.stage.get() {
-                Stage::Pending | Stage::Woken | Stage::Cancelled => {
+                Stage::Pending | Stage::Woken | Stage::Cancelled | Stage::Failed => {
                     Ok(names::future_class(py)?.share())
                 }
                 _ => Ok(object(&this.object().bind(py).get_type()).share()),
@@ -183,9 +208,47 @@ fn state(builder: Builder<Op>) -> Builder<Op> {
             |py, this| match this.stage.get() {
                 Stage::Woken | Stage::Over => Ok(Ref::none()),
                 Stage::Cancelled => Err(raise_in_context(&*this.cancelled_error(py)?)),
+                Stage::Failed => Err(raise_in_context(&this.message.share_or_none())),
                 _ => Err(invalid_state(py, "Result is not set.")),
             },
         )
+}
+
+/// How it fails, and what it says of itself under private names.
+fn failure(builder: Builder<Op>) -> Builder<Op> {
+    builder
+        .one(
+            c"set_exception",
+            c"set_exception($self, exception, /)\n--\n\nFail it.",
+            |py, this, exception| {
+                let exception = instance_of(py, exception)?;
+                if !this.fail(py, exception)? {
+                    return Err(invalid_state(py, "invalid state"));
+                }
+                Ok(Ref::none())
+            },
+        )
+        .plain(
+            c"exception",
+            c"exception($self, /)\n--\n\nReturn what it failed with.",
+            |py, this| match this.stage.get() {
+                Stage::Woken | Stage::Over => Ok(Ref::none()),
+                Stage::Cancelled => Err(raise_in_context(&*this.cancelled_error(py)?)),
+                Stage::Failed => Ok(this.message.share_or_none()),
+                _ => Err(invalid_state(py, "Exception is not set.")),
+            },
+        )
+        .getter(c"_state", c"PENDING, CANCELLED or FINISHED.", |py, this| {
+            let state = match this.stage.get() {
+                Stage::Cancelled => "CANCELLED",
+                Stage::Woken | Stage::Failed | Stage::Over => "FINISHED",
+                _ => "PENDING",
+            };
+            Ok(object(&PyString::new(py, state)).share())
+        })
+        .getter(c"_loop", c"The loop it waits on.", |_, this| {
+            Ok(this.event_loop.share_or_none())
+        })
 }
 
 fn add_done_callback(py: Python<'_>, this: &Instance<Op>, args: Args<'_>) -> Outcome<Ref> {

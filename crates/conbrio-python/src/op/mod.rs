@@ -63,6 +63,8 @@ enum Stage {
     Woken,
     /// It was cancelled while it was parked; whoever drives it throws that in.
     Cancelled,
+    /// It was given an exception while it was parked; whoever drives it throws that in.
+    Failed,
     /// It has ended.
     Over,
 }
@@ -198,7 +200,7 @@ impl Instance<Op> {
     pub(crate) fn is_done(&self) -> bool {
         matches!(
             self.stage.get(),
-            Stage::Woken | Stage::Cancelled | Stage::Over
+            Stage::Woken | Stage::Cancelled | Stage::Failed | Stage::Over
         )
     }
 
@@ -265,6 +267,20 @@ impl Instance<Op> {
         Ok(true)
     }
 
+    /// Fails the wait, as a future's `set_exception()`: whoever drives it throws that in. False when it does not wait.
+    ///
+    /// # Errors
+    /// What a foreign loop's `call_soon` raises.
+    fn fail(&self, py: Python<'_>, exception: Ref) -> Outcome<bool> {
+        if self.stage.get() != Stage::Pending {
+            return Ok(false);
+        }
+        self.stage.set(Stage::Failed);
+        drop(self.message.replace(Some(exception)));
+        self.tell(py)?;
+        Ok(true)
+    }
+
     /// The exception of a cancelled op.
     ///
     /// # Errors
@@ -290,6 +306,10 @@ impl Instance<Op> {
                 let exception = self.cancelled_error(py)?;
                 return self.throw(py, exception);
             }
+            Stage::Failed => {
+                let exception = self.message.share_or_none();
+                return self.throw(py, exception);
+            }
             other => return Err(undrivable(other)),
         };
         self.stage.set(Stage::Running);
@@ -306,7 +326,7 @@ impl Instance<Op> {
             }
             other @ (Stage::Running | Stage::Over) => return Err(undrivable(other)),
             Stage::Woken => true,
-            Stage::Pending | Stage::Cancelled => false,
+            Stage::Pending | Stage::Cancelled | Stage::Failed => false,
         };
         let deed = self.deed.get();
         drop((self.waiter.take(), self.waiter_context.take()));
@@ -326,7 +346,7 @@ impl Instance<Op> {
                 return Ok(());
             }
             Stage::Running => return Err(undrivable(Stage::Running)),
-            Stage::Pending | Stage::Woken | Stage::Cancelled => {}
+            Stage::Pending | Stage::Woken | Stage::Cancelled | Stage::Failed => {}
         }
         let class = py.get_type::<pyo3::exceptions::PyGeneratorExit>();
         let exit = call(py, crate::ffi::object(&class), &[])?;

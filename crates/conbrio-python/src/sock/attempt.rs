@@ -29,12 +29,16 @@ pub(super) fn attempt(
 ) -> Outcome<Option<Ref>> {
     let fd = wait.fd;
     match &wait.deed {
-        Deed::Receive(size) if *size <= SHARED => engine.with_buffer(py, SHARED, |buffer| {
-            match socket::recv(fd, buffer.get_mut(..*size).unwrap_or_default()) {
-                Ok(count) => bytes(py, buffer.get(..count).unwrap_or_default()).map(Some),
+        Deed::Receive(size) if *size <= SHARED => {
+            let received = engine.with_buffer(py, SHARED, |buffer| {
+                let count = socket::recv(fd, buffer.get_mut(..*size).unwrap_or_default())?;
+                Ok(bytes(py, buffer.get(..count).unwrap_or_default()))
+            });
+            match received {
+                Ok(received) => received.map(Some),
                 Err(error) => blocked(py, &error),
             }
-        }),
+        }
         Deed::Receive(size) => {
             match filled_bytes(py, *size, |memory| socket::recv_uninit(fd, memory))? {
                 Ok((data, _)) => Ok(Some(data)),

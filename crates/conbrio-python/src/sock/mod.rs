@@ -184,7 +184,10 @@ fn try_sendall(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outco
     let [sock, data] = args.positional() else {
         return Err(wrong_arguments());
     };
-    check_ssl(py, sock)?;
+    if !is_plain(py, sock)? && !sends_as_socket(py, sock)? {
+        // Whoever has a `send` of its own is asked by it, as often as it takes.
+        return Ok(object(py.NotImplemented().bind(py)).share());
+    }
     let wait = wait(py, this, sock, Deed::SendAll(Cell::new(0)), true)?;
     drop(wait.memory.replace(Some(Buffer::to_read(py, data)?)));
     begin(py, this, wait)
@@ -235,6 +238,14 @@ fn is_plain(py: Python<'_>, sock: &Object) -> Outcome<bool> {
     }
     check_ssl(py, sock)?;
     Ok(false)
+}
+
+/// Whether the class of a socket leaves sending to `socket.socket`.
+fn sends_as_socket(py: Python<'_>, sock: &Object) -> Outcome<bool> {
+    let name = pyo3::intern!(py, "send");
+    let own = sock.bind(py).get_type().getattr_opt(name)?;
+    let usual = names::socket_class(py)?.bind(py).getattr(name)?;
+    Ok(own.is_some_and(|own| own.is(&usual)))
 }
 
 /// Refuses the sockets of the `ssl` module, in CPython's words.

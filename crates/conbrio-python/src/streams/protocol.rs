@@ -206,9 +206,10 @@ pub(super) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
             .subclassable()
             .with_attributes(dict, weak_references)
             .new_with(|_, _, _| Ok(StreamProtocol::unmade()))
-            .one(
+            .named(
                 c"data_received",
                 c"data_received($self, data)\n--\n\nGives received bytes to the reader.",
+                |py| ("data_received", names::data(py)),
                 data_received,
             )
             .property(

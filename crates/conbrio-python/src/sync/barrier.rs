@@ -285,7 +285,7 @@ fn set_parties(py: Python<'_>, this: &Instance<Barrier>, parties: &Object) {
 /// # Errors
 /// When it cannot be made.
 pub(super) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let builder = Builder::<Barrier>::new(c"The native half of Barrier.")
+    let builder = Builder::<Barrier>::new(c"Barrier(parties)\n--\n\nThe native half of Barrier.")
         .subclassable()
         .new_with(|_, _, _| {
             Ok(Barrier {
@@ -300,7 +300,9 @@ pub(super) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
             })
         })
         .init(init)
-        .attribute_set(|py, this, name| this.shape.note(py, name));
+        .attribute_set(|py, this, name| {
+            this.shape.note(py, name, INNER);
+        });
     privates(state(waits(builder))).create(py, None)
 }
 

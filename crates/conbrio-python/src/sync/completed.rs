@@ -223,7 +223,7 @@ impl Instance<Completed> {
         self.queue.set(call(py, names::own_queue_class(py)?, &[])?);
         let event_loop = call(py, names::get_event_loop(py)?, &[])?;
         self.event_loop.set(event_loop.share());
-        drop(self.task.replace(awaiting_task(py)?));
+        drop(self.task.replace(awaiting_task(py, &event_loop)?));
         let set = py.get_type::<PySet>();
         let unique = call(py, object(&set), &[&given])?;
         let todo = PySet::empty(py)?;

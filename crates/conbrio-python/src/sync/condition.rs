@@ -132,7 +132,8 @@ impl Instance<Condition> {
     }
 
     fn is_locked(&self) -> bool {
-        self.with_lock(|lock| Ok(lock.is_held())).unwrap_or(false)
+        let held = self.lock.share_or_none();
+        Instance::<Lock>::of(&held).is_some_and(Instance::<Lock>::is_held)
     }
 
     /// Asks the predicate; waits unless it is true.
@@ -243,18 +244,21 @@ fn init(
 /// # Errors
 /// When it cannot be made.
 pub(super) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let builder = Builder::<Condition>::new(c"The native half of Condition.")
-        .subclassable()
-        .new_with(|_, _, _| {
-            Ok(Condition {
-                line: Line::new(),
-                bound: Slot::empty(),
-                lock: Slot::empty(),
-                shape: Shape::plain(),
+    let builder =
+        Builder::<Condition>::new(c"Condition(lock=None)\n--\n\nThe native half of Condition.")
+            .subclassable()
+            .new_with(|_, _, _| {
+                Ok(Condition {
+                    line: Line::new(),
+                    bound: Slot::empty(),
+                    lock: Slot::empty(),
+                    shape: Shape::plain(),
+                })
             })
-        })
-        .init(init)
-        .attribute_set(|py, this, name| this.shape.note(py, name));
+            .init(init)
+            .attribute_set(|py, this, name| {
+                this.shape.note(py, name, INNER);
+            });
     privates(entries(waits(builder))).create(py, None)
 }
 

@@ -121,7 +121,7 @@ impl Instance<Event> {
 /// # Errors
 /// When it cannot be made.
 pub(super) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let builder = Builder::<Event>::new(c"The native half of Event.")
+    let builder = Builder::<Event>::new(c"Event()\n--\n\nThe native half of Event.")
         .subclassable()
         .new_with(|_, _, _| {
             Ok(Event {

@@ -46,11 +46,11 @@ pub(super) fn forget<T: Class>(
 ///
 /// # Errors
 /// When it cannot be asked for.
-pub(super) fn awaiting_task(py: Python<'_>) -> Outcome<Option<Ref>> {
+pub(super) fn awaiting_task(py: Python<'_>, event_loop: &Object) -> Outcome<Option<Ref>> {
     if !cfg!(Py_3_14) {
         return Ok(None);
     }
-    let task = call(py, names::current_task(py)?, &[])?;
+    let task = call(py, names::current_task(py)?, &[event_loop])?;
     Ok((!task.is_none()).then_some(task))
 }
 

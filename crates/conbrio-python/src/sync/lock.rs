@@ -221,7 +221,7 @@ impl Instance<Lock> {
 /// # Errors
 /// When it cannot be made.
 pub(super) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let builder = Builder::<Lock>::new(c"The native half of Lock.")
+    let builder = Builder::<Lock>::new(c"Lock()\n--\n\nThe native half of Lock.")
         .subclassable()
         // CPython keeps attributes beside every instance of a class that has none of its own; these are smaller.
         .with_attributes(offset_of!(Lock, dict), offset_of!(Lock, weak_references))
@@ -243,7 +243,9 @@ pub(super) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
             this.is_locked.set(false);
             Ok(())
         })
-        .attribute_set(|py, this, name| this.shape.note(py, name));
+        .attribute_set(|py, this, name| {
+            this.shape.note(py, name, INNER);
+        });
     privates(methods(builder)).create(py, None)
 }
 

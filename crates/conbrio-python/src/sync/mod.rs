@@ -80,8 +80,9 @@ pub(crate) fn add_with_tasks(
 /// Says which class of the package is made of a native one.
 #[pyfunction]
 #[pyo3(name = "_adopt")]
-pub(crate) fn adopt(class: &Bound<'_, PyAny>) {
-    shape::adopt(class);
+pub(crate) fn adopt(class: &Bound<'_, PyAny>) -> PyResult<()> {
+    let raised = |raised: Raised| PyErr::from_value(raised.take().bind(class.py()).to_owned());
+    shape::adopt(class).map_err(raised)?;
     expect::<Lock>(class);
     expect::<Event>(class);
     expect::<Condition>(class);
@@ -90,6 +91,7 @@ pub(crate) fn adopt(class: &Bound<'_, PyAny>) {
     expect::<Queue>(class);
     expect::<Timeout>(class);
     expect::<TaskGroup>(class);
+    Ok(())
 }
 
 /// Lets instances of `class` be known for what they are at a glance, if it is the first made of `T`.

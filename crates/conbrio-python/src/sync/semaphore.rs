@@ -208,25 +208,28 @@ fn init(
 /// # Errors
 /// When it cannot be made.
 pub(super) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let builder = Builder::<Semaphore>::new(c"The native half of Semaphore.")
-        .subclassable()
-        .with_attributes(
-            offset_of!(Semaphore, dict),
-            offset_of!(Semaphore, weak_references),
-        )
-        .new_with(|_, _, _| {
-            Ok(Semaphore {
-                line: Line::new(),
-                bound: Slot::empty(),
-                value: Cell::new(1),
-                most: Cell::new(UNBOUNDED),
-                shape: Shape::plain(),
-                dict: Slot::empty(),
-                weak_references: Cell::new(0),
+    let builder =
+        Builder::<Semaphore>::new(c"Semaphore(value=1)\n--\n\nThe native half of Semaphore.")
+            .subclassable()
+            .with_attributes(
+                offset_of!(Semaphore, dict),
+                offset_of!(Semaphore, weak_references),
+            )
+            .new_with(|_, _, _| {
+                Ok(Semaphore {
+                    line: Line::new(),
+                    bound: Slot::empty(),
+                    value: Cell::new(1),
+                    most: Cell::new(UNBOUNDED),
+                    shape: Shape::plain(),
+                    dict: Slot::empty(),
+                    weak_references: Cell::new(0),
+                })
             })
-        })
-        .init(init)
-        .attribute_set(|py, this, name| this.shape.note(py, name));
+            .init(init)
+            .attribute_set(|py, this, name| {
+                this.shape.note(py, name, INNER);
+            });
     privates(entries(methods(builder))).create(py, None)
 }
 

@@ -8,30 +8,79 @@ use std::sync::Mutex;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::{PySuper, PyTuple, PyType};
+use pyo3::types::{PyString, PySuper, PyTuple, PyType};
 
 use crate::engine::Engine;
 use crate::ffi::{
-    Args, Class, Instance, Object, Outcome, Ref, Slot, attribute, call, class_of, thread_ident,
+    Args, Class, Instance, Object, Outcome, Ref, Slot, Unchanged, attribute, call, class_of,
+    object, thread_ident,
 };
 use crate::names;
 use crate::report::text_of;
 
-/// The classes that the package makes of the native ones, by address; they live as long as the process.
-static ADOPTED: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+/// The classes that the package makes of the native ones, by address, as they were made; they live as long as the process.
+static ADOPTED: Mutex<Vec<(usize, &'static Unchanged)>> = Mutex::new(Vec::new());
+
+/// Every method that asyncio's primitives call by name.
+const CALLED: &[&str] = &[
+    "_abort",
+    "_block",
+    "_exit",
+    "_get",
+    "_get_loop",
+    "_init",
+    "_insert_timeout_error",
+    "_is_base_error",
+    "_notify",
+    "_on_task_done",
+    "_on_timeout",
+    "_put",
+    "_release",
+    "_wait",
+    "_wake_up_first",
+    "_wake_up_next",
+    "_wakeup_next",
+    "acquire",
+    "broken",
+    "empty",
+    "full",
+    "get_nowait",
+    "locked",
+    "notify",
+    "parties",
+    "put_nowait",
+    "qsize",
+    "release",
+    "reschedule",
+    "wait",
+];
 
 /// Remembers a class of the package.
-pub(super) fn adopt(class: &Bound<'_, PyAny>) {
-    std::mem::forget(class.clone());
-    if let Ok(mut adopted) = ADOPTED.lock() {
-        adopted.push(class.as_ptr().addr());
+///
+/// # Errors
+/// What looking at its attributes raises.
+pub(super) fn adopt(class: &Bound<'_, PyAny>) -> Outcome<()> {
+    let py = class.py();
+    let mut names = Vec::new();
+    for name in CALLED {
+        if class.hasattr(*name)? {
+            names.push(PyString::intern(py, name));
+        }
     }
+    let names: Vec<&Bound<'_, PyString>> = names.iter().collect();
+    let made = Box::leak(Box::new(Unchanged::of(py, object(class), &names)?));
+    if let Ok(mut adopted) = ADOPTED.lock() {
+        adopted.push((class.as_ptr().addr(), made));
+    }
+    Ok(())
 }
 
-fn is_adopted(class: &Bound<'_, PyAny>) -> bool {
-    ADOPTED
-        .lock()
-        .is_ok_and(|adopted| adopted.contains(&class.as_ptr().addr()))
+/// A class of the package as it was made.
+fn adopted(class: &Bound<'_, PyAny>) -> Option<&'static Unchanged> {
+    let adopted = ADOPTED.lock().ok()?;
+    let address = class.as_ptr().addr();
+    let found = adopted.iter().find(|(known, _)| *known == address);
+    found.map(|(_, made)| *made)
 }
 
 /// What an instance's class, or the instance, has replaced.
@@ -63,14 +112,16 @@ impl Shape {
         outer: &[&str],
     ) -> Outcome<()> {
         let class = this.bind(py).get_type();
-        if is_adopted(class.as_any()) {
-            return Ok(());
-        }
-        let Some(home) = class.mro().iter().find(is_adopted) else {
-            return Ok(());
+        let home = match adopted(class.as_any()) {
+            Some(home) if home.holds(py, this) => return Ok(()),
+            Some(home) => home,
+            None => match class.mro().iter().find_map(|base| adopted(&base)) {
+                Some(home) => home,
+                None => return Ok(()),
+            },
         };
-        self.foreign.set(has_replaced(&class, &home, inner)?);
-        self.by_methods.set(has_replaced(&class, &home, outer)?);
+        self.foreign.set(has_replaced(&class, home, inner)?);
+        self.by_methods.set(has_replaced(&class, home, outer)?);
         Ok(())
     }
 
@@ -91,23 +142,23 @@ impl Shape {
         !self.foreign.get() && !self.by_methods.get()
     }
 
-    /// Takes note of an attribute set on the instance.
-    pub(super) fn note(&self, py: Python<'_>, name: &Object) {
-        if !name.bind(py).to_string().starts_with('_') {
+    /// Takes note of an attribute set on the instance; tells whether it is one of `inner`.
+    pub(super) fn note(&self, py: Python<'_>, name: &Object, inner: &[&str]) -> bool {
+        let name = name.bind(py).to_string();
+        let is_inner = inner.contains(&name.as_str());
+        if is_inner {
+            self.foreign.set(true);
+        } else if !name.starts_with('_') {
             self.by_methods.set(true);
         }
+        is_inner
     }
 }
 
-fn has_replaced(
-    class: &Bound<'_, PyType>,
-    home: &Bound<'_, PyAny>,
-    names: &[&str],
-) -> PyResult<bool> {
+fn has_replaced(class: &Bound<'_, PyType>, home: &Unchanged, names: &[&str]) -> PyResult<bool> {
     for name in names {
         let there = class.getattr_opt(*name)?;
-        let before = home.getattr_opt(*name)?;
-        if there.as_ref().map(Bound::as_ptr) != before.as_ref().map(Bound::as_ptr) {
+        if !home.was(class.py(), name, there.as_ref().map(|there| object(there))) {
             return Ok(true);
         }
     }

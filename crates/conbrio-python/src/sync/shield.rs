@@ -97,7 +97,7 @@ fn shield(py: Python<'_>, given: &Object) -> Outcome<Ref> {
         return Ok(inner);
     }
     let outer = create(py, engine)?;
-    let task = awaiting_task(py)?;
+    let task = awaiting_task(py, &event_loop)?;
     set_awaited(py, &inner, task.as_deref())?;
     let shield = Own::new(
         py,

@@ -3,7 +3,7 @@
 //! The wait is one op, which the futures themselves hold as their waiter. Its item is the set of futures, its extra the
 //! task that is shown to await them (3.14), its owner and number the timer.
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyAssertionError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PySet;
 
@@ -87,11 +87,15 @@ fn begin(py: Python<'_>, op: &Instance<Op>) -> Outcome<Doing> {
         count += 1;
     }
     op.count.set(count);
+    if count == 0 {
+        // CPython: an assertion guards it.
+        return Err(PyAssertionError::new_err("Set of Futures is empty.").into());
+    }
     let event_loop = call(py, names::running_loop(py)?, &[])?;
     if !timeout.is_none() {
         arm(py, op, &event_loop, &timeout)?;
     }
-    drop(op.extra.replace(awaiting_task(py)?));
+    drop(op.extra.replace(awaiting_task(py, &event_loop)?));
     drop(op.item.replace(Some(futures)));
     if let Err(raised) = begin_to_listen(py, op) {
         let exception = raised.take();

@@ -16,8 +16,8 @@ use pyo3::prelude::*;
 use crate::engine::{self, Engine};
 use crate::ffi::layout::{self, FutureFields, TaskFields};
 use crate::ffi::{
-    Class, ClassState, Instance, Object, Outcome, Own, Raised, Ref, Visit, call, call_keyword,
-    call_method, context, is_true, object, one_deeper,
+    Class, ClassState, Instance, Object, Outcome, Own, Raised, Ref, Visit, call, call_method,
+    context, is_true, object, one_deeper,
 };
 use crate::future::{self, Future, Gathering};
 use crate::op::Op;
@@ -320,11 +320,12 @@ pub(crate) fn cancel_awaited(
     if let Some(op) = Instance::<Op>::of_exact(awaited) {
         return op.cancel(py, message);
     }
-    let cancel = crate::ffi::attribute(py, awaited, names::cancel(py))?;
+    // CPython: its C task gives the message by position.
     let none = Ref::none();
+    let message = message.unwrap_or(&none);
     is_true(
         py,
-        &*call_keyword(py, &cancel, &[], (names::msg(py), message.unwrap_or(&none)))?,
+        &*call_method(py, awaited, names::cancel(py), &[message])?,
     )
 }
 

@@ -11,7 +11,7 @@ use super::writer::TlsWriter;
 use super::{State, TlsFlow};
 use crate::ffi::{
     Bytes, Instance, Object, Outcome, Own, Ref, Session, Thunk, attribute, bytes, call_method,
-    is_empty, object,
+    is_empty, object, raise,
 };
 use crate::names;
 use crate::report::report_raised;
@@ -262,10 +262,12 @@ fn tell(
     let Err(raised) = call_method(py, &protocol, method, &[]) else {
         return Ok(());
     };
+    let exception = raised.take();
     let transport = attribute(py, this.object(), names::app_transport(py))?;
     let details = [("transport", &*transport), ("protocol", this.object())];
     let event_loop = this.event_loop.share_or_none();
-    report_raised(py, &event_loop, raised, || message.to_owned(), &details)
+    let message = || message.to_owned();
+    report_raised(py, &event_loop, raise(exception), message, &details)
 }
 
 impl Instance<TlsFlow> {

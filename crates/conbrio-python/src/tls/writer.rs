@@ -76,9 +76,10 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 
 fn methods(builder: Builder<TlsWriter>) -> Builder<TlsWriter> {
     builder
-        .one(
+        .named(
             c"write",
             c"write($self, data)\n--\n\nEncrypts and sends data; does not wait.",
+            |py| ("write", names::data(py)),
             |py, this, data| {
                 if !is_bytes_like(py, data) {
                     let kind = data.bind(py).get_type();
@@ -95,9 +96,10 @@ fn methods(builder: Builder<TlsWriter>) -> Builder<TlsWriter> {
                 Ok(Ref::none())
             },
         )
-        .one(
+        .named(
             c"writelines",
             c"writelines($self, list_of_data)\n--\n\nEncrypts and sends several pieces of data.",
+            |py| ("writelines", names::list_of_data(py)),
             |py, this, list| {
                 match this.flow() {
                     Some(flow) => write_all(py, &flow, list)?,

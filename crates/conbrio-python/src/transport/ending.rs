@@ -14,7 +14,7 @@ use crate::ffi::{
     raise, write_unraisable,
 };
 use crate::names;
-use crate::report::{ends_loop, report_raised};
+use crate::report::{ends_loop, report_caught, report_raised};
 
 /// A transport, in what its end asks of it.
 pub(crate) trait Ending: Class {
@@ -101,7 +101,14 @@ pub(super) fn fatal_exception<T: Ending>(
 ) -> Outcome<()> {
     if !T::is_quiet(py, exception) {
         let protocol = this.protocol().unwrap_or_else(Ref::none);
-        this.report(py, raise(exception.share()), message, &protocol)?;
+        if let Some(event_loop) = this.event_loop() {
+            let details = [
+                ("exception", exception),
+                ("transport", this.object()),
+                ("protocol", &*protocol),
+            ];
+            report_caught(py, &event_loop, message, exception, &details)?;
+        }
     } else if is_debugged(this) {
         let exc_info = PyDict::new(py);
         exc_info.set_item("exc_info", exception.bind(py))?;

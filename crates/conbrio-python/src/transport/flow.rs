@@ -225,7 +225,12 @@ fn mark(py: Python<'_>, mark: Option<&Object>) -> Outcome<Option<i64>> {
         // CPython: compares whatever it is given, so fractions and infinity do.
         Err(error) => match mark.extract::<f64>() {
             #[expect(clippy::cast_possible_truncation, reason = "saturates, as a mark may")]
-            Ok(mark) => Ok(Some(mark.floor() as i64)),
+            Ok(mark) if mark.is_finite() => Ok(Some(mark.floor() as i64)),
+            // A quarter of infinity is none either, and CPython finds nothing above it.
+            Ok(mark) => {
+                let words = format!("high ({mark}) must be >= low (nan) must be >= 0");
+                Err(PyValueError::new_err(words).into())
+            }
             Err(_) => Err(error.into()),
         },
     }

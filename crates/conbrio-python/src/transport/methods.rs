@@ -54,7 +54,7 @@ fn reading(builder: Builder<StreamTransport>) -> Builder<StreamTransport> {
         .plain(c"resume_reading", c"resume_reading($self)\n--\n\nReceives again.", |py, this| {
             none(this.resume_reading(py))
         })
-        .one(c"set_protocol", c"set_protocol($self, protocol)\n--\n\nMakes protocol the one that hears.", |py, this, protocol| {
+        .named(c"set_protocol", c"set_protocol($self, protocol)\n--\n\nMakes protocol the one that hears.",|py| ("set_protocol", names::protocol(py)), |py, this, protocol| {
             none(this.protocol.set(py, protocol))
         })
         .plain(c"get_protocol", c"get_protocol($self)\n--\n\nThe protocol.", |_, this| Ok(or_none(this.protocol.share())))
@@ -82,14 +82,16 @@ fn reading(builder: Builder<StreamTransport>) -> Builder<StreamTransport> {
 
 fn writing(builder: Builder<StreamTransport>) -> Builder<StreamTransport> {
     builder
-        .one(
+        .named(
             c"write",
             c"write($self, data)\n--\n\nSends data; does not wait.",
+            |py| ("write", names::data(py)),
             write,
         )
-        .one(
+        .named(
             c"writelines",
             c"writelines($self, list_of_data)\n--\n\nSends several pieces of data.",
+            |py| ("writelines", names::list_of_data(py)),
             writelines,
         )
         .plain(
@@ -122,14 +124,16 @@ fn writing(builder: Builder<StreamTransport>) -> Builder<StreamTransport> {
 /// What asyncio's own modules call on a transport.
 fn internals(builder: Builder<StreamTransport>) -> Builder<StreamTransport> {
     builder
-        .one(
+        .named(
             c"_force_close",
             c"_force_close($self, exc)\n--\n\nEnds the connection because of exc.",
+            |py| ("_force_close", names::exc(py)),
             |py, this, exception| none(force_close(py, this, exception)),
         )
-        .one(
+        .named(
             c"_call_connection_lost",
             c"_call_connection_lost($self, exc)\n--\n\nTells the protocol and closes.",
+            |py| ("_call_connection_lost", names::exc(py)),
             |py, this, exception| none(connection_lost(py, this, exception)),
         )
         .plain(

@@ -122,16 +122,23 @@ fn chunks(py: Python<'_>, list: &Object) -> Outcome<Vec<Chunk>> {
     let mut chunks = Vec::new();
     for data in pieces {
         let data = data?;
-        let chunk = Chunk::of(py, object(&data));
-        chunks.push(chunk.map_err(|raised| complaint(raised, &data, chunks.len()))?);
+        match Chunk::of(py, object(&data)) {
+            Ok(chunk) => chunks.push(chunk),
+            Err(raised) => {
+                let exception = raised.take();
+                // CPython: leaves out what is empty, whatever it is.
+                if cfg!(not(Py_3_14)) || data.is_truthy()? {
+                    return Err(complaint(exception, &data, chunks.len()));
+                }
+            }
+        }
     }
     Ok(chunks)
 }
 
 /// What is said of `data`, which has no bytes. CPython: makes a memoryview of each, whose complaint this is, or joins them.
 #[cold]
-fn complaint(raised: Raised, data: &Bound<'_, PyAny>, index: usize) -> Raised {
-    let exception = raised.take();
+fn complaint(exception: Ref, data: &Bound<'_, PyAny>, index: usize) -> Raised {
     match PyMemoryView::from(data) {
         Ok(_) => raise(exception),
         Err(error) if cfg!(Py_3_12) => error.into(),

@@ -68,6 +68,9 @@ impl CurrentTask {
         // SAFETY: the dictionary and the loop are alive; the value found is borrowed and shared at once.
         let former = unsafe {
             let former = ffi::PyDict_GetItemWithError(tasks, event_loop.as_ptr());
+            if former.is_null() && !ffi::PyErr_Occurred().is_null() {
+                return Err(Raised::already());
+            }
             (!former.is_null()).then(|| Object::from_ptr(former).share())
         };
         self.store(py, event_loop, task, former.is_some())?;
@@ -119,13 +122,16 @@ impl TaskList {
         let mut tasks = Vec::new();
         let mut node = HEAD.0.next.get();
         while !node.is_null() && !ptr::eq(node, &raw const HEAD.0) {
-            // SAFETY: a link leaves the list before its task dies, so the task around it is alive.
+            // SAFETY: a link leaves the list before its task's memory goes. A task without references is dying, and its
+            // death put off: it is nobody's to refer to any more.
             unsafe {
                 let offset = size_of::<ffi::PyObject>()
                     + size_of::<FutureFields>()
                     + std::mem::offset_of!(TaskFields, node);
                 let task = node.byte_sub(offset).cast_mut().cast::<ffi::PyObject>();
-                tasks.push(Object::from_ptr(task).share());
+                if ffi::Py_REFCNT(task) != 0 {
+                    tasks.push(Object::from_ptr(task).share());
+                }
                 node = (*node).next.get();
             }
         }

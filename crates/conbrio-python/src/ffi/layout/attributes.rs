@@ -165,8 +165,11 @@ pub(super) fn add_awaited_by(fields: &super::FutureFields, task: &crate::ffi::ob
                 return ffi::PyErr_Clear();
             }
             let set = Ref::steal(set);
-            ffi::PySet_Add(set.as_ptr(), held.as_ptr());
-            ffi::PySet_Add(set.as_ptr(), task.as_ptr());
+            for one in [held.as_ptr(), task.as_ptr()] {
+                if ffi::PySet_Add(set.as_ptr(), one) < 0 {
+                    return ffi::PyErr_Clear();
+                }
+            }
             fields.awaited_by_is_set().set(1);
             fields.awaited_by.set(set);
         } else if ffi::PySet_Add(held.as_ptr(), task.as_ptr()) < 0 {

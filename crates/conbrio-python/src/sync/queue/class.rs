@@ -6,6 +6,7 @@ use super::items::{Items, Order};
 use super::{GET, JOIN, PUT, Queue};
 use crate::ffi::{
     Args, Builder, Instance, Object, Outcome, Parameters, Ref, Slot, is_instance, is_true, object,
+    take_raised,
 };
 use crate::names;
 use crate::op;
@@ -28,6 +29,18 @@ const INNER: &[&str] = &[
     "get_nowait",
 ];
 
+/// In which order the class keeps its items.
+fn order(py: Python<'_>, this: &Instance<Queue>) -> Outcome<Order> {
+    let is_a = |class: &Object| is_instance(this.object(), class);
+    Ok(if is_a(names::own_priority_queue_class(py)?) {
+        Order::Smallest
+    } else if is_a(names::own_lifo_queue_class(py)?) {
+        Order::Lifo
+    } else {
+        Order::Fifo
+    })
+}
+
 fn init(
     py: Python<'_>,
     this: &Instance<Queue>,
@@ -35,13 +48,7 @@ fn init(
     keywords: Option<&Object>,
 ) -> Outcome<()> {
     this.shape.look(py, this.object(), INNER, &[])?;
-    let order = if is_instance(this.object(), names::own_priority_queue_class(py)?) {
-        Order::Smallest
-    } else if is_instance(this.object(), names::own_lifo_queue_class(py)?) {
-        Order::Lifo
-    } else {
-        Order::Fifo
-    };
+    let order = order(py, this)?;
     let limit = only_argument(py, args, keywords, pyo3::intern!(py, "maxsize"))?;
     let most = match &limit {
         Only::Nothing => Some(0),
@@ -69,7 +76,7 @@ fn init(
 /// # Errors
 /// When it cannot be made.
 pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let builder = Builder::<Queue>::new(c"The native half of Queue.")
+    let builder = Builder::<Queue>::new(c"Queue(maxsize=0)\n--\n\nThe native half of Queue.")
         .subclassable()
         .new_with(|_, _, _| {
             Ok(Queue {
@@ -85,7 +92,13 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
                 shape: Shape::plain(),
             })
         })
-        .init(init);
+        .init(init)
+        .attribute_set(|py, this, name| {
+            // From now on asyncio's methods work it, on the container that they know.
+            if this.shape.note(py, name, INNER) && this.items.shown(py).is_err() {
+                drop(take_raised(py));
+            }
+        });
     let builder = counts(lines(ends(sizes(waits(builder)))));
     builder.create(py, None)
 }
@@ -315,8 +328,10 @@ fn lines(builder: Builder<Queue>) -> Builder<Queue> {
                 }
                 this.items.shown(py)
             },
-            |_, this, value| {
-                this.items.open_as(value);
+            |py, this, value| {
+                // A copy is made without a constructor: here it hears what it is.
+                this.shape.look(py, this.object(), INNER, &[])?;
+                this.items.open_as(order(py, this)?, value);
                 Ok(())
             },
         )

@@ -158,8 +158,9 @@ impl Items {
         !self.opened.is_empty()
     }
 
-    /// Puts somebody's container in their place.
-    pub(super) fn open_as(&self, container: Option<&Object>) {
+    /// Puts somebody's container in their place, which is in this order.
+    pub(super) fn open_as(&self, order: Order, container: Option<&Object>) {
+        self.order.set(order);
         drop(self.opened.replace(container.map(Object::share)));
         drop(self.native.take());
     }

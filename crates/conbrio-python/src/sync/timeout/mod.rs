@@ -320,7 +320,7 @@ fn expire(py: Python<'_>, timeout: Own<Timeout>) -> Outcome<()> {
 /// # Errors
 /// When it cannot be made.
 fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let builder = Builder::<Timeout>::new(c"The native half of Timeout.")
+    let builder = Builder::<Timeout>::new(c"Timeout(when)\n--\n\nThe native half of Timeout.")
         .subclassable()
         .new_with(|_, _, _| Ok(Timeout::new(Slot::holding(Ref::none()), f64::NAN)))
         .init(|py, this, args, keywords| {

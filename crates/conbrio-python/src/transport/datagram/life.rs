@@ -60,7 +60,11 @@ pub(super) fn force_close(
 }
 
 /// Has the protocol told in the next turn that the socket is lost.
-fn lose(py: Python<'_>, this: &Instance<DatagramTransport>, exception: Ref) -> Outcome<()> {
+pub(super) fn lose(
+    py: Python<'_>,
+    this: &Instance<DatagramTransport>,
+    exception: Ref,
+) -> Outcome<()> {
     this.life.lost.set(this.life.lost.get().saturating_add(1));
     let Some(engine) = this.engine() else {
         return Ok(());

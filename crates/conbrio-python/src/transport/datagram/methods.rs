@@ -55,9 +55,10 @@ fn reading(builder: Builder<DatagramTransport>) -> Builder<DatagramTransport> {
             c"resume_reading($self)\n--\n\nReceives again.",
             |py, this| none(this.resume_reading(py)),
         )
-        .one(
+        .named(
             c"set_protocol",
             c"set_protocol($self, protocol)\n--\n\nMakes protocol the one that hears.",
+            |py| ("set_protocol", names::protocol(py)),
             |_, this, protocol| {
                 this.protocol.set(protocol.share());
                 Ok(Ref::none())
@@ -97,14 +98,16 @@ fn writing(builder: Builder<DatagramTransport>) -> Builder<DatagramTransport> {
 /// What asyncio's own modules call on a transport.
 fn internals(builder: Builder<DatagramTransport>) -> Builder<DatagramTransport> {
     builder
-        .one(
+        .named(
             c"_force_close",
             c"_force_close($self, exc)\n--\n\nCloses the socket because of exc.",
+            |py| ("_force_close", names::exc(py)),
             |py, this, exception| none(force_close(py, this, exception)),
         )
-        .one(
+        .named(
             c"_call_connection_lost",
             c"_call_connection_lost($self, exc)\n--\n\nTells the protocol and closes.",
+            |py| ("_call_connection_lost", names::exc(py)),
             |py, this, exception| none(connection_lost(py, this, exception)),
         )
         .plain(

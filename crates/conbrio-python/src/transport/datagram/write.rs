@@ -13,7 +13,7 @@ use pyo3::exceptions::{
 use pyo3::prelude::*;
 
 use super::addresses::Place;
-use super::life::connection_lost;
+use super::life::{connection_lost, lose};
 use super::{DatagramTransport, Receiver, Way};
 use crate::engine::Engine;
 use crate::ffi::{
@@ -46,7 +46,8 @@ pub(super) fn sendto(
     let address = address.filter(|address| !address.is_none());
     let chunk = match Bytes::share(data) {
         Some(bytes) => Ok(Chunk::Shared(bytes)),
-        None if is_bytes_like(py, data) => Chunk::of(py, data),
+        // What is raised stands aside while Python code runs.
+        None if is_bytes_like(py, data) => Chunk::of(py, data).map_err(Raised::take),
         None => return Err(not_bytes(py, data)),
     };
     // CPython: has sent empty datagrams since 3.13.
@@ -64,7 +65,7 @@ pub(super) fn sendto(
     }
     match chunk {
         Ok(chunk) => push(py, this, chunk, given)?,
-        Err(raised) => fatal(py, this, raised, FAILED)?,
+        Err(exception) => fatal(py, this, raise(exception), FAILED)?,
     }
     Ok(Ref::none())
 }
@@ -107,7 +108,9 @@ fn push(
     let Some(engine) = this.engine() else {
         return Ok(());
     };
+    // CPython: an endpoint without a peer sends until its socket is closed.
     if is_known
+        && !this.life.closing.get()
         && engine.thread.get() != 0
         && this.life.turn.replace(engine.turn(py)) == engine.turn(py)
     {
@@ -238,15 +241,31 @@ fn blocks(error: &io::Error) -> bool {
 /// The end of the turn.
 fn flush_due(py: Python<'_>, this: Own<DatagramTransport>) -> Outcome<()> {
     this.life.flush_due.set(false);
-    let answer = this.settle(py);
-    if answer.is_err() && !this.life.writing.get() && this.is_owing(py) {
-        // What the protocol raised stops nothing else.
+    let Some(context) = this.context.share() else {
+        return Ok(());
+    };
+    let answer = context::enter(py, &context).and_then(|()| {
+        let answer = settle_due(py, &this);
+        context::leave(py, &context);
+        answer
+    });
+    if !this.life.writing.get() && this.is_owing(py) {
+        // What the protocol raised stops nothing else; what it has sent meanwhile goes in the next turn.
         if let Some(engine) = this.engine() {
             this.life.flush_due.set(true);
             engine.push(py, Thunk::new(this.own(), flush_due));
         }
     }
     guarded(py, &this, "_sendto_ready", answer)
+}
+
+/// Sends what the turn has gathered, and does what had to wait for the last datagram.
+fn settle_due(py: Python<'_>, this: &Instance<DatagramTransport>) -> Outcome<()> {
+    this.settle(py)?;
+    if this.life.closing.get() && !this.life.writing.get() && !this.is_owing(py) {
+        return lose(py, this, Ref::none());
+    }
+    Ok(())
 }
 
 /// The descriptor is writable.
@@ -355,7 +374,12 @@ impl Instance<DatagramTransport> {
     /// What the protocol or the exception handler lets through.
     #[inline]
     pub(super) fn settle(&self, py: Python<'_>) -> Outcome<()> {
-        while !self.life.writing.get() && self.life.lost.get() == 0 {
+        // What the protocol sends because one of these has failed waits for the next turn, or this would never end.
+        let owed = self.outbox.lend(py, |outbox| outbox.len());
+        for _ in 0..owed {
+            if self.life.writing.get() || self.life.lost.get() != 0 {
+                break;
+            }
             match send_first(py, self)? {
                 None => break,
                 Some(Tried::Sent) => {}

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 
 use super::{End, init};
 use crate::ffi::{Builder, Instance, Object, Outcome, Ref, object};
+use crate::names;
 use crate::transport::attributes::or_none;
 use crate::transport::ending;
 
@@ -21,9 +22,10 @@ fn methods<T: End>(builder: Builder<T>) -> Builder<T> {
             c"is_closing($self)\n--\n\nTells whether the connection ends or has ended.",
             |_, this| Ok(Ref::boolean(this.pipe().closing.get())),
         )
-        .one(
+        .named(
             c"set_protocol",
             c"set_protocol($self, protocol)\n--\n\nMakes protocol the one that hears.",
+            |py| ("set_protocol", names::protocol(py)),
             |py, this, protocol| none(this.pipe().protocol.set(py, protocol)),
         )
         .plain(

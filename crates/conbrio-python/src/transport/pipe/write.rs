@@ -173,9 +173,10 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 
 fn own(builder: Builder<WritePipeTransport>) -> Builder<WritePipeTransport> {
     builder
-        .one(
+        .named(
             c"write",
             c"write($self, data)\n--\n\nWrites data; does not wait.",
+            |py| ("write", names::data(py)),
             write,
         )
         .plain(
