@@ -171,17 +171,13 @@ pub(crate) fn is_true(_py: Python<'_>, object: &Object) -> Outcome<bool> {
     }
 }
 
-/// Whether a collection is empty; one that cannot say is not. An exception set before stays set.
+/// Whether a collection is empty; one that cannot say is not. No exception may be on its way.
 pub(crate) fn is_empty(object: &Object) -> bool {
-    // SAFETY: a live object, whose thread is attached; an exception of its own is cleared at once.
+    // SAFETY: a live object; an exception is cleared at once.
     unsafe {
-        let before = super::object::take_raised(Python::assume_attached());
         let size = ffi::PyObject_Size(object.as_ptr());
         if size < 0 {
             ffi::PyErr_Clear();
-        }
-        if let Some(before) = before {
-            let _ = super::object::raise(before);
         }
         size == 0
     }

@@ -173,7 +173,7 @@ pub(crate) fn call_soon_threadsafe(
 pub(crate) fn runnable(handle: &Instance<Handle>) -> Runnable {
     Thunk::new(handle.own(), |py, handle: Own<Handle>| {
         let ran = run(py, handle.object(), &handle.0);
-        show_if_kept(handle.object(), &handle.0);
+        show_if_kept(handle.object(), &handle.0, &ran);
         ran
     })
 }
@@ -189,23 +189,26 @@ pub(crate) fn watcher(handle: &Instance<Handle>) -> Runnable {
             engine.touch(py);
         }
         let ran = run(py, handle.object(), &handle.0);
-        show_if_kept(handle.object(), &handle.0);
+        show_if_kept(handle.object(), &handle.0, &ran);
         ran
     })
 }
 
 /// Shows the collector a handle that the loop lets go of, if somebody else keeps it. A cancelled one lets go of the
-/// loop, and then has nothing to show but what its context holds.
+/// loop, and then has nothing to show but what its context holds. That is not asked while an exception is on its way.
 #[inline]
-fn show_if_kept(handle: &Object, fields: &HandleFields) {
+fn show_if_kept(handle: &Object, fields: &HandleFields, ran: &Outcome<()>) {
     if !handle.is_shared() {
         return;
     }
     if !fields.cancelled.is_empty() {
         fields.event_loop.clear();
-        let context = fields.context.share();
-        // A context of somebody's own is not asked: an exception can be on its way.
-        if context.is_none_or(|context| context::is_context(&context) && is_empty(&context)) {
+        if ran.is_ok()
+            && fields
+                .context
+                .share()
+                .is_none_or(|context| is_empty(&context))
+        {
             return;
         }
     }

@@ -69,7 +69,7 @@ pub(crate) fn call_soon_threadsafe(
         py,
         Thunk::new(handle.own(), |py, handle: Own<ThreadSafeHandle>| {
             let ran = handle.run(py);
-            show_if_kept(handle.object(), &handle.fields);
+            show_if_kept(handle.object(), &handle.fields, &ran);
             ran
         }),
     );

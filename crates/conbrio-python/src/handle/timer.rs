@@ -54,7 +54,7 @@ pub(crate) fn call_at(
     let runnable = Thunk::new(handle.own(), |py, handle: Own<TimerHandle>| {
         handle.0.key.set(0);
         let ran = run(py, handle.object(), &handle.0.handle);
-        show_if_kept(handle.object(), &handle.0.handle);
+        show_if_kept(handle.object(), &handle.0.handle, &ran);
         ran
     });
     let key = engine.push_timer(py, when, runnable);
@@ -88,7 +88,7 @@ fn cancel_timer(py: Python<'_>, this: &Instance<TimerHandle>) -> Outcome<Ref> {
     };
     cancel(py, this.object(), &this.0.handle)?;
     drop(gone);
-    show_if_kept(this.object(), &this.0.handle);
+    show_if_kept(this.object(), &this.0.handle, &Ok(()));
     Ok(Ref::none())
 }
 
