@@ -313,3 +313,19 @@ def test_a_cancelled_wait_for_the_next_is_as_asyncios(run):
         return seen
 
     alike(run, scenario)
+
+
+def test_wait_for_nothing_is_refused(run):
+    async def main(wait):
+        with pytest.raises(AssertionError) as told:
+            await wait(iter(()))
+        return str(told.value)
+
+    assert run(main(conbrio.wait)) == run(main(asyncio.wait)) == "Set of Futures is empty."
+
+
+def test_shield_outside_of_a_run(loop):
+    future = loop.create_future()
+    outer = conbrio.shield(future)
+    future.set_result(3)
+    assert loop.run_until_complete(outer) == 3

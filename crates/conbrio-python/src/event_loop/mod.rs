@@ -73,7 +73,7 @@ fn state_methods(builder: Builder<Engine>) -> Builder<Engine> {
         .plain(c"get_debug", c"get_debug($self)\n--\n\nTells whether debug mode is on.", |_, this| {
             Ok(Ref::boolean(this.debug.get()))
         })
-        .named(c"set_debug", c"set_debug($self, enabled)\n--\n\nTurns debug mode on or off.",|py| ("set_debug", names::enabled(py)), |py, this, enabled| {
+        .named(c"set_debug", c"set_debug($self, enabled)\n--\n\nTurns debug mode on or off.", |py| ("set_debug", names::enabled(py)), |py, this, enabled| {
             this.debug.set(is_true(py, enabled)?);
             if this.thread.get() != 0 {
                 let tracking = this.object().bind(py).getattr("_set_coroutine_origin_tracking")?;
@@ -94,7 +94,12 @@ fn state_methods(builder: Builder<Engine>) -> Builder<Engine> {
             Ok(Ref::none())
         })
         .one(c"_watched", c"_watched($self, fd, /)\n--\n\nThe events heard of a descriptor, as selectors counts them.", watched)
-        .named(c"set_task_factory", c"set_task_factory($self, factory)\n--\n\nSets what makes tasks; None for Task.",|py| ("set_task_factory", names::factory(py)), set_task_factory)
+        .named(
+            c"set_task_factory",
+            c"set_task_factory($self, factory)\n--\n\nSets what makes tasks; None for Task.",
+            |py| ("set_task_factory", names::factory(py)),
+            set_task_factory,
+        )
         .plain(c"get_task_factory", c"get_task_factory($self)\n--\n\nWhat makes tasks, or None.", |_, this| {
             Ok(this.task_factory.share_or_none())
         })

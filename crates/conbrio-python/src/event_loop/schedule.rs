@@ -65,6 +65,11 @@ fn callback_alone(py: Python<'_>) -> Names<'_, 1> {
     ([names::callback(py)], Some(names::context(py)))
 }
 
+/// The same of what takes a moment before it.
+fn timed_callback<'n>(py: Python<'n>, moment: &'n Bound<'n, PyString>) -> Names<'n, 2> {
+    ([moment, names::callback(py)], Some(names::context(py)))
+}
+
 /// What debug mode checks: the thread and the callback.
 #[cold]
 fn check(
@@ -116,17 +121,11 @@ fn call_soon_threadsafe(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>)
 }
 
 fn call_later(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<Ref> {
-    let names = || {
-        (
-            [names::delay(py), names::callback(py)],
-            Some(names::context(py)),
-        )
-    };
     let Leading {
         given: [delay, callback],
         rest,
         option: context,
-    } = args.leading("call_later", names)?;
+    } = args.leading("call_later", || timed_callback(py, names::delay(py)))?;
     if delay.is_none() {
         return Err(PyTypeError::new_err("delay must not be None").into());
     }
@@ -148,17 +147,11 @@ fn call_later(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcom
 }
 
 fn call_at_method(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<Ref> {
-    let names = || {
-        (
-            [names::when(py), names::callback(py)],
-            Some(names::context(py)),
-        )
-    };
     let Leading {
         given: [when, callback],
         rest,
         option: context,
-    } = args.leading("call_at", names)?;
+    } = args.leading("call_at", || timed_callback(py, names::when(py)))?;
     if when.is_none() {
         return Err(PyTypeError::new_err("when cannot be None").into());
     }

@@ -88,7 +88,10 @@ fn cancel_timer(py: Python<'_>, this: &Instance<TimerHandle>) -> Outcome<Ref> {
     };
     cancel(py, this.object(), &this.0.handle)?;
     drop(gone);
-    show_if_kept(this.object(), &this.0.handle, &Ok(()));
+    // One that runs just now still reports to its loop, and is shown after its run.
+    if key != 0 {
+        show_if_kept(this.object(), &this.0.handle, &Ok(()));
+    }
     Ok(Ref::none())
 }
 

@@ -180,9 +180,7 @@ fn complete(py: Python<'_>, waited: &Object) -> Outcome<()> {
 /// # Errors
 /// When it cannot be made.
 pub(super) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let builder = Builder::<TaskGroup>::new(
-        c"TaskGroup()\n--\n\nThe native half of TaskGroup.",
-    )
+    let builder = Builder::<TaskGroup>::new(c"TaskGroup()\n--\n\nThe native half of TaskGroup.")
         .subclassable()
         .new_with(|_, _, _| {
             Ok(TaskGroup {

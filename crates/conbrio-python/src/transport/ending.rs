@@ -46,6 +46,12 @@ pub(crate) trait Ending: Class {
     /// `RuntimeError` when the loop is closed.
     fn force_close(py: Python<'_>, this: &Instance<Self>, exception: &Object) -> Outcome<()>;
 
+    /// Tells the protocol, closes the descriptor and forgets both. CPython: `_call_connection_lost`.
+    ///
+    /// # Errors
+    /// What the protocol raises.
+    fn connection_lost(py: Python<'_>, this: &Instance<Self>, exception: &Object) -> Outcome<()>;
+
     /// Closes the descriptor of a transport that is being collected.
     ///
     /// # Errors
@@ -53,7 +59,7 @@ pub(crate) trait Ending: Class {
     fn close_unclosed(py: Python<'_>, this: &Instance<Self>) -> Outcome<()>;
 }
 
-/// Adds to a class what all of them have of this: `repr`, the last words and `_fatal_error`.
+/// Adds to a class what all of them have of this: `repr`, the last words and what asyncio's own modules call.
 pub(super) fn add<T: Ending>(builder: Builder<T>) -> Builder<T> {
     builder
         .finalizer(finalize)
@@ -73,6 +79,18 @@ pub(super) fn add<T: Ending>(builder: Builder<T>) -> Builder<T> {
             fatal_exception(py, this, exception, message.as_deref().unwrap_or(T::FATAL))?;
             Ok(Ref::none())
         })
+        .named(
+            c"_force_close",
+            c"_force_close($self, exc)\n--\n\nEnds the connection because of exc.",
+            |py| ("_force_close", names::exc(py)),
+            |py, this, exception| T::force_close(py, this, exception).map(|()| Ref::none()),
+        )
+        .named(
+            c"_call_connection_lost",
+            c"_call_connection_lost($self, exc)\n--\n\nTells the protocol and closes.",
+            |py| ("_call_connection_lost", names::exc(py)),
+            |py, this, exception| T::connection_lost(py, this, exception).map(|()| Ref::none()),
+        )
 }
 
 /// Reports an exception and ends the connection, unless the exception must leave the loop. CPython: `_fatal_error`.
@@ -132,7 +150,7 @@ pub(super) fn guarded<T: Ending>(
 ) -> Outcome<()> {
     match answer {
         Ok(()) => Ok(()),
-        Err(raised) => report_callback(py, this, this.event_loop(), method, raised),
+        Err(raised) => guarded_on(py, this, this.event_loop(), method, Err(raised)),
     }
 }
 
@@ -140,13 +158,14 @@ pub(super) fn guarded<T: Ending>(
 ///
 /// # Errors
 /// As `guarded`; without a loop, the exception itself.
-pub(super) fn report_callback<T: Ending>(
+pub(super) fn guarded_on<T: Ending>(
     py: Python<'_>,
     this: &Instance<T>,
     event_loop: Option<Ref>,
     method: &str,
-    raised: Raised,
+    answer: Outcome<()>,
 ) -> Outcome<()> {
+    let Err(raised) = answer else { return Ok(()) };
     let Some(event_loop) = event_loop else {
         return Err(raised);
     };

@@ -198,6 +198,10 @@ impl Ending for StreamTransport {
         force_close(py, this, exception)
     }
 
+    fn connection_lost(py: Python<'_>, this: &Instance<Self>, exception: &Object) -> Outcome<()> {
+        connection_lost(py, this, exception)
+    }
+
     fn close_unclosed(py: Python<'_>, this: &Instance<Self>) -> Outcome<()> {
         close_socket(py, this)?;
         this.detach(py)

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use pyo3::prelude::*;
 
 use super::attributes::or_none;
-use super::life::{abort, close, connection_lost, force_close};
+use super::life::{abort, close};
 use super::write::{write, write_eof, write_ready, writelines};
 use super::{StreamTransport, attributes, ending, extra, flow, make, read};
 use crate::ffi::layout::prove_transports;
@@ -124,18 +124,6 @@ fn writing(builder: Builder<StreamTransport>) -> Builder<StreamTransport> {
 /// What asyncio's own modules call on a transport.
 fn internals(builder: Builder<StreamTransport>) -> Builder<StreamTransport> {
     builder
-        .named(
-            c"_force_close",
-            c"_force_close($self, exc)\n--\n\nEnds the connection because of exc.",
-            |py| ("_force_close", names::exc(py)),
-            |py, this, exception| none(force_close(py, this, exception)),
-        )
-        .named(
-            c"_call_connection_lost",
-            c"_call_connection_lost($self, exc)\n--\n\nTells the protocol and closes.",
-            |py| ("_call_connection_lost", names::exc(py)),
-            |py, this, exception| none(connection_lost(py, this, exception)),
-        )
         .plain(
             c"_make_empty_waiter",
             c"_make_empty_waiter($self)\n--\n\nA future: nothing is owed.",

@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use crate::ffi::{
     Instance, Object, Outcome, Own, Raised, Ref, Thunk, attribute, call_method, context, raise,
 };
-use crate::transport::ending::{Ending, report_callback};
+use crate::transport::ending::{Ending, guarded_on};
 use crate::{handle, names, protocol};
 
 /// `close()`: receives no more, sends what is owed, then the protocol is told.
@@ -92,10 +92,7 @@ fn lost(py: Python<'_>, this: Own<DatagramTransport>) -> Outcome<()> {
         context::leave(py, &context);
         answer
     });
-    match answer {
-        Ok(()) => Ok(()),
-        Err(raised) => report_callback(py, &this, event_loop, "_call_connection_lost", raised),
-    }
+    guarded_on(py, &this, event_loop, "_call_connection_lost", answer)
 }
 
 /// Tells the protocol, closes the socket and forgets both. CPython: `_call_connection_lost`.
@@ -158,6 +155,10 @@ impl Ending for DatagramTransport {
 
     fn force_close(py: Python<'_>, this: &Instance<Self>, exception: &Object) -> Outcome<()> {
         force_close(py, this, exception)
+    }
+
+    fn connection_lost(py: Python<'_>, this: &Instance<Self>, exception: &Object) -> Outcome<()> {
+        connection_lost(py, this, exception)
     }
 
     fn close_unclosed(py: Python<'_>, this: &Instance<Self>) -> Outcome<()> {

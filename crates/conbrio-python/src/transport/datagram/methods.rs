@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use super::life::{abort, close, connection_lost, force_close};
+use super::life::{abort, close};
 use super::write::{sendto, write_ready};
 use super::{DatagramTransport, attributes, make, read};
 use crate::ffi::{Builder, Instance, Outcome, Raised, Ref};
@@ -98,18 +98,6 @@ fn writing(builder: Builder<DatagramTransport>) -> Builder<DatagramTransport> {
 /// What asyncio's own modules call on a transport.
 fn internals(builder: Builder<DatagramTransport>) -> Builder<DatagramTransport> {
     builder
-        .named(
-            c"_force_close",
-            c"_force_close($self, exc)\n--\n\nCloses the socket because of exc.",
-            |py| ("_force_close", names::exc(py)),
-            |py, this, exception| none(force_close(py, this, exception)),
-        )
-        .named(
-            c"_call_connection_lost",
-            c"_call_connection_lost($self, exc)\n--\n\nTells the protocol and closes.",
-            |py| ("_call_connection_lost", names::exc(py)),
-            |py, this, exception| none(connection_lost(py, this, exception)),
-        )
         .plain(
             c"_read_ready",
             c"_read_ready($self)\n--\n\nReceives once.",

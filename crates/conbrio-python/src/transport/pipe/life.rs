@@ -8,7 +8,7 @@ use super::methods::text;
 use super::{End, Thunk};
 use crate::engine::Engine;
 use crate::ffi::{Instance, Object, Outcome, Own, Raised, Ref, call_method, context, raise};
-use crate::transport::ending::{Ending, report_callback};
+use crate::transport::ending::{Ending, guarded_on};
 use crate::{names, protocol};
 
 /// Has the protocol told in the next turn that the connection is lost.
@@ -42,10 +42,7 @@ fn lost<T: End>(py: Python<'_>, this: Own<T>) -> Outcome<()> {
         context::leave(py, &context);
         answer
     });
-    match answer {
-        Ok(()) => Ok(()),
-        Err(raised) => report_callback(py, &this, event_loop, "_call_connection_lost", raised),
-    }
+    guarded_on(py, &this, event_loop, "_call_connection_lost", answer)
 }
 
 /// Tells the protocol, closes the file and forgets both. CPython: `_call_connection_lost`.
@@ -106,6 +103,10 @@ impl<T: End> Ending for T {
 
     fn force_close(py: Python<'_>, this: &Instance<Self>, exception: &Object) -> Outcome<()> {
         T::end(py, this, exception)
+    }
+
+    fn connection_lost(py: Python<'_>, this: &Instance<Self>, exception: &Object) -> Outcome<()> {
+        connection_lost(py, this, exception)
     }
 
     fn close_unclosed(py: Python<'_>, this: &Instance<Self>) -> Outcome<()> {

@@ -17,7 +17,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::ending::{Ending, guarded, report_callback, short_name};
+use super::ending::{Ending, guarded, guarded_on, short_name};
 use super::make::given;
 use crate::engine::Engine;
 use crate::ffi::{
@@ -204,10 +204,7 @@ fn heard<T: End>(py: Python<'_>, this: Own<T>) -> Outcome<()> {
         context::leave(py, &context);
         answer
     });
-    match answer {
-        Ok(()) => Ok(()),
-        Err(raised) => report_callback(py, &this, event_loop, "_read_ready", raised),
-    }
+    guarded_on(py, &this, event_loop, "_read_ready", answer)
 }
 
 impl<T: End> Instance<T> {

@@ -24,7 +24,7 @@ use crate::ffi::{
 use crate::names;
 use crate::report::{os_exception, text_of};
 use crate::transport::attributes::number;
-use crate::transport::ending::{Ending, fatal, log, report_callback};
+use crate::transport::ending::{Ending, fatal, guarded_on, log};
 use crate::transport::flow::{self, Pressed};
 use crate::transport::write::{Chunk, UNMENTIONED, is_bytes_like};
 
@@ -342,10 +342,7 @@ fn heard(py: Python<'_>, this: Own<WritePipeTransport>) -> Outcome<()> {
         context::leave(py, &context);
         answer
     });
-    match answer {
-        Ok(()) => Ok(()),
-        Err(raised) => report_callback(py, &this, event_loop, "_write_ready", raised),
-    }
+    guarded_on(py, &this, event_loop, "_write_ready", answer)
 }
 
 /// Writes more, and does what had to wait for the last byte.
