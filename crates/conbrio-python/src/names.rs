@@ -122,6 +122,7 @@ strings! {
     sockname = "sockname";
     transports = "_transports";
     call_connection_lost = "_call_connection_lost";
+    stop = "stop";
     source = "source";
     default = "default";
     exc = "exc";

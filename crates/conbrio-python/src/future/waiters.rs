@@ -6,9 +6,12 @@ use pyo3::types::PyList;
 
 use super::Future;
 use crate::engine;
-use crate::ffi::{Instance, Object, Outcome, Ref, context, object, tuple, tuple_items};
-use crate::handle;
+use crate::ffi::{
+    Instance, Object, Outcome, Own, Ref, Thunk, call_method, context, object, tuple, tuple_items,
+};
+use crate::report::ends_loop;
 use crate::runnable::{shown, waken};
+use crate::{handle, names};
 
 /// Adds a native waiter, a task: it becomes runnable when the future ends.
 ///
@@ -152,6 +155,15 @@ pub(crate) fn wake(
     context: Option<Ref>,
 ) -> Outcome<()> {
     if let Some(context) = context {
+        // Bench: run_until_complete.
+        if waiter.is(names::stop_when_done(py)?)
+            && let Some(engine) = engine::plain(event_loop).filter(|engine| !engine.debug.get())
+            && let Ok(ended) = Own::<Future>::of(ended.share())
+        {
+            engine.check_closed()?;
+            engine.push(py, Thunk::new(ended, stop_when_done));
+            return Ok(());
+        }
         return handle::schedule(py, event_loop, &waiter, ended, &context);
     }
     if let Some(engine) = engine::plain(event_loop) {
@@ -166,6 +178,16 @@ pub(crate) fn wake(
     }
     let (callback, context) = shown(py, &waiter)?;
     handle::schedule(py, event_loop, &callback, ended, &context)
+}
+
+/// What asyncio's callback of that name does: stops the loop whose run waited for `ended`, unless what that has ended with
+/// leaves the loop by itself.
+fn stop_when_done(py: Python<'_>, ended: Own<Future>) -> Outcome<()> {
+    if !ended.is_cancelled() && ends_loop(py, &*ended.exception(py)?) {
+        return Ok(());
+    }
+    let event_loop = ended.0.event_loop.share_or_none();
+    call_method(py, &event_loop, names::stop(py), &[]).map(drop)
 }
 
 /// Removes every callable equal to `callback`; says how many there were.
