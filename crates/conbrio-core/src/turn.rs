@@ -90,7 +90,7 @@ impl<R> Works<R> {
     fn begin(&mut self, ticks: impl FnOnce() -> u64) -> Beginning {
         self.stats.turns.count();
         if self.is_idle() {
-            return Beginning::Sleep(self.timers.next());
+            return Beginning::Sleep(self.timers.next_deadline());
         }
         if !self.watching || self.is_patient(ticks) {
             self.skipped += 1;
@@ -221,7 +221,7 @@ pub fn turn<H: Host>(host: &H) -> Result<(), H::Failure> {
         Beginning::Sleep(None) => look(host, Timeout::Forever)?,
         Beginning::Sleep(Some(deadline)) => sleep(host, deadline)?,
     }
-    let next = host.works(|works| works.timers.next());
+    let next = host.works(|works| works.timers.next_deadline());
     if next.is_some_and(|deadline| host.can_have_come(deadline)) {
         let now = host.now()?;
         host.works(|works| works.fire(now));

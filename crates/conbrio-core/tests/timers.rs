@@ -1,22 +1,28 @@
 //! The heap of timers against a list that is looked through.
 
 use conbrio_core::timers::{Key, Timers};
-use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
+use proptest::prelude::{
+    Just, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest,
+};
 
 /// What a run does to both.
 #[derive(Clone, Debug)]
 enum Deed {
     Push(f64),
     Cancel(usize),
+    CancelLast,
     Pop(f64),
+    Ask,
 }
 
 fn deed() -> impl Strategy<Value = Deed> {
     let moment = || (0_u8..20).prop_map(f64::from);
     prop_oneof![
         4 => moment().prop_map(Deed::Push),
-        2 => any::<usize>().prop_map(Deed::Cancel),
-        2 => moment().prop_map(Deed::Pop),
+        3 => any::<usize>().prop_map(Deed::Cancel),
+        1 => Just(Deed::CancelLast),
+        1 => moment().prop_map(Deed::Pop),
+        1 => Just(Deed::Ask),
     ]
 }
 
@@ -69,11 +75,18 @@ proptest! {
                     let number = number % keys.len();
                     prop_assert_eq!(timers.cancel(keys[number]), model.cancel(number));
                 }
-                Deed::Cancel(_) => {}
+                Deed::CancelLast if !keys.is_empty() => {
+                    let number = keys.len() - 1;
+                    prop_assert_eq!(timers.cancel(keys[number]), model.cancel(number));
+                }
+                Deed::Cancel(_) | Deed::CancelLast => {}
                 Deed::Pop(before) => prop_assert_eq!(timers.pop_due(before), model.pop_due(before)),
+                // What is pushed finds its place only when somebody asks.
+                Deed::Ask => {
+                    let first = model.first().map(|first| model.waiting[first].0);
+                    prop_assert_eq!(timers.next_deadline(), first);
+                }
             }
-            let first = model.first().map(|first| model.waiting[first].0);
-            prop_assert_eq!(timers.next(), first);
             prop_assert_eq!(timers.len(), model.waiting.len());
             prop_assert_eq!(timers.iter().count(), model.waiting.len());
         }

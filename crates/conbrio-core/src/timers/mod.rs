@@ -1,12 +1,15 @@
 //! What waits for a moment: exact order, ties first in first out, cancelled at once.
 //!
-//! A heap with four children a node. A cancelled item goes at once; its entry stays in the heap until
-//! it comes to the top, or until such entries are more than the others. Its own room because the order
-//! of deadlines is a promise, and because the form behind it may change. It never reads the clock.
+//! A heap with four children a node. What is pushed stands behind it until somebody asks for the first: most timeouts are
+//! cancelled before. A cancelled item goes at once; its entry stays until it comes to the top, or until such entries are
+//! more than the others. Its own room because the order of deadlines is a promise, and because the form behind it may
+//! change. It never reads the clock.
 
 mod entry;
+mod heap;
 
-use entry::{Entry, FAN, disorder, least, order};
+use entry::{Entry, disorder, order};
+use heap::Heap;
 
 /// Marks the end of the list of free slots.
 const NO_SLOT: u32 = u32::MAX;
@@ -62,8 +65,7 @@ struct Slot<T> {
 /// Items by deadline.
 #[derive(Debug)]
 pub struct Timers<T> {
-    /// Invariant: no entry is less than its parent, and the first one's item still waits.
-    heap: Vec<Entry>,
+    heap: Heap,
     /// The items; they do not move.
     slots: Vec<Slot<T>>,
     /// The first free slot.
@@ -88,7 +90,7 @@ impl<T> Timers<T> {
     /// Makes an empty heap.
     pub const fn new() -> Self {
         Self {
-            heap: Vec::new(),
+            heap: Heap::new(),
             slots: Vec::new(),
             free: NO_SLOT,
             sequence: 0,
@@ -109,12 +111,9 @@ impl<T> Timers<T> {
         let (sequence, generation) = (self.sequence, self.generation);
         self.sequence = sequence + 1;
         self.generation = generation.wrapping_add(1);
-        let place = self.heap.len();
         let slot = self.take_slot(generation, sequence, item);
-        let entry = Entry::new(order(deadline), sequence, slot);
         self.waiting += 1;
-        self.heap.push(entry);
-        self.rise(place, entry);
+        self.heap.push(Entry::new(order(deadline), sequence, slot));
         Key::new(slot, generation)
     }
 
@@ -126,14 +125,11 @@ impl<T> Timers<T> {
             return None;
         }
         let item = self.vacate(key.slot())?;
-        // The first one waited until now: if it is of this slot, it is this one.
-        if self
-            .heap
-            .first()
-            .is_some_and(|first| first.slot() == key.slot())
+        if self.waiting == 0 {
+            self.heap.clear();
+        } else if !self.heap.forget_last(key.slot())
+            && self.heap.len() - self.waiting > self.waiting + SPARE
         {
-            self.clear_top();
-        } else if self.heap.len() - self.waiting > self.waiting + SPARE {
             self.compact();
         }
         self.look_after_memory();
@@ -143,20 +139,20 @@ impl<T> Timers<T> {
     /// Takes the first item out if its deadline is strictly before `before`.
     #[inline]
     pub fn pop_due(&mut self, before: f64) -> Option<T> {
-        let first = *self.heap.first()?;
+        let first = self.first()?;
         if first.deadline() >= order(before) {
             return None;
         }
         let item = self.vacate(first.slot());
-        self.clear_top();
+        self.heap.take_first();
         self.look_after_memory();
         item
     }
 
     /// Says when the first item is due.
     #[inline]
-    pub fn next(&self) -> Option<f64> {
-        self.heap.first().map(|entry| disorder(entry.deadline()))
+    pub fn next_deadline(&mut self) -> Option<f64> {
+        self.first().map(|entry| disorder(entry.deadline()))
     }
 
     /// Counts what waits.
@@ -183,9 +179,8 @@ impl<T> Timers<T> {
         let mut slots = std::mem::take(&mut self.slots);
         self.free = NO_SLOT;
         self.waiting = 0;
-        heap.retain(|entry| waits(&slots, *entry));
-        heap.sort_unstable();
-        heap.iter()
+        heap.sort(|entry| waits(&slots, entry))
+            .iter()
             .filter_map(|entry| slots.get_mut(entry.slot() as usize)?.item.take())
             .collect()
     }
@@ -222,40 +217,21 @@ impl<T> Timers<T> {
         Some(item)
     }
 
-    /// Whether the item of `entry` still waits.
+    /// Finds the first entry, of those whose items wait.
     #[inline]
-    fn waits(&self, entry: Entry) -> bool {
-        waits(&self.slots, entry)
-    }
-
-    /// Takes the first entry out, whose item has gone, and the dead ones that come to the top then.
-    #[inline]
-    fn clear_top(&mut self) {
-        loop {
-            let Some(last) = self.heap.pop() else {
-                return;
-            };
-            if self.heap.is_empty() {
-                return;
-            }
-            self.sink(0, last);
-            let first = self.heap.first();
-            if self.heap.len() == self.waiting || first.is_some_and(|first| self.waits(*first)) {
-                return;
-            }
+    fn first(&mut self) -> Option<Entry> {
+        let Self { heap, slots, .. } = self;
+        if heap.len() == self.waiting {
+            return heap.first(|_| true);
         }
+        heap.first(|entry| waits(slots, entry))
     }
 
     /// Takes all dead entries out, as they are more than the others.
     #[cold]
     fn compact(&mut self) {
         let Self { heap, slots, .. } = self;
-        heap.retain(|entry| waits(slots, *entry));
-        for place in (0..heap.len().div_ceil(FAN)).rev() {
-            if let Some(&entry) = self.heap.get(place) {
-                self.sink(place, entry);
-            }
-        }
+        heap.retain(|entry| waits(slots, entry));
     }
 
     /// Gives memory back now and then: seldom enough that a look through all slots costs a removal next to nothing.
@@ -267,56 +243,12 @@ impl<T> Timers<T> {
         }
     }
 
-    /// Writes `entry` at `place`.
-    #[inline]
-    fn set(&mut self, place: usize, entry: Entry) {
-        if let Some(here) = self.heap.get_mut(place) {
-            *here = entry;
-        }
-    }
-
-    /// Moves `entry` from the gap at `place` towards the root.
-    #[inline]
-    fn rise(&mut self, mut place: usize, entry: Entry) {
-        while place > 0 {
-            let above = (place - 1) / FAN;
-            let Some(&parent) = self.heap.get(above) else {
-                break;
-            };
-            if parent <= entry {
-                break;
-            }
-            self.set(place, parent);
-            place = above;
-        }
-        self.set(place, entry);
-    }
-
-    /// Moves `entry` from the gap at `place` towards the leaves.
-    #[inline]
-    fn sink(&mut self, mut place: usize, entry: Entry) {
-        loop {
-            let first = place * FAN + 1;
-            let Some((offset, child)) = self.heap.get(first..).and_then(least) else {
-                break;
-            };
-            if entry <= child {
-                break;
-            }
-            self.set(place, child);
-            place = first + offset;
-        }
-        self.set(place, entry);
-    }
-
     /// Starts the sequence anew, keeping the order; once in four thousand million pushes.
     #[cold]
     fn renumber(&mut self) {
         let Self { heap, slots, .. } = self;
-        heap.retain(|entry| waits(slots, *entry));
-        heap.sort_unstable();
         self.sequence = 0;
-        for entry in heap {
+        for entry in heap.sort(|entry| waits(slots, entry)) {
             let slot = entry.slot();
             *entry = Entry::new(entry.deadline(), self.sequence, slot);
             if let Some(slot) = slots.get_mut(slot as usize) {
@@ -333,7 +265,7 @@ impl<T> Timers<T> {
             return;
         }
         self.compact();
-        self.heap.shrink_to(KEPT.max(self.heap.len() * 2));
+        self.heap.shrink_to(KEPT);
         let used = self.slots.iter().rposition(|slot| slot.item.is_some());
         let used = used.map_or(0, |last| last + 1);
         if used == self.slots.len() {
@@ -374,7 +306,7 @@ mod tests {
         let mut timers = Timers::new();
         timers.push(1.0, "later");
         timers.push(f64::NAN, "now");
-        assert_eq!(timers.next(), Some(f64::NEG_INFINITY));
+        assert_eq!(timers.next_deadline(), Some(f64::NEG_INFINITY));
         assert_eq!(timers.pop_due(0.5), Some("now"));
         assert_eq!(timers.pop_due(1.0), None);
         assert_eq!(timers.pop_due(f64::NAN), None);
@@ -465,7 +397,7 @@ mod tests {
                 .copied()
                 .eq((0..10_000).filter(|moment| moment % 4 == 3))
         );
-        assert!(timers.heap.is_empty() && timers.next().is_none());
+        assert!(timers.heap.len() == 0 && timers.next_deadline().is_none());
     }
 
     #[test]
