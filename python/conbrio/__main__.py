@@ -119,7 +119,7 @@ def run_path(path: str, arguments: list[str]) -> None:
         begin_path("")
         run_source(sys.stdin.buffer.read(), "<stdin>", fresh_main(__file__="<stdin>"))
     elif pkgutil.get_importer(path) is not None:
-        begin_path(os.path.join(os.getcwd(), path))
+        begin_path(os.path.join(os.getcwd(), path), always=True)
         fresh_main()
         guarded(lambda: as_main("__main__", alter_argv=False))
     else:
@@ -155,10 +155,15 @@ def run_source(source: str | bytes, name: str, namespace: dict[str, Any]) -> Non
     guarded(lambda: exec(compile(source, name, "exec", dont_inherit=True), namespace))  # noqa: S102
 
 
-def begin_path(entry: str) -> None:
-    """Let ``sys.path`` begin where the program's would; ``-P`` and ``-I`` want no such entry."""
+def begin_path(entry: str, *, always: bool = False) -> None:
+    """Let ``sys.path`` begin where the program's would; ``-P`` and ``-I`` want no such entry.
+
+    A folder or an archive is found by it, so it is there ``always``.
+    """
     if not sys.flags.safe_path:
         sys.path[0] = entry
+    elif always:
+        sys.path.insert(0, entry)
 
 
 def fresh_main(**names: Any) -> dict[str, Any]:
@@ -168,6 +173,8 @@ def fresh_main(**names: Any) -> dict[str, Any]:
     namespace.update(__builtins__=builtins, __loader__=machinery.BuiltinImporter)
     if "__file__" in names and sys.version_info < (3, 15):
         namespace["__cached__"] = None
+    if sys.version_info < (3, 14):
+        namespace["__annotations__"] = {}
     namespace.update(names)
     replaced.append(sys.modules["__main__"])
     sys.modules["__main__"] = module

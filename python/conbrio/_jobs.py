@@ -17,6 +17,17 @@ if TYPE_CHECKING:
 __all__ = ["Jobs", "executes_as_usual"]
 
 
+def _ends_at_once() -> bool:
+    """Tell whether this CPython ends a job's future at once when the job ends in the loop's thread."""
+    chain = futures._chain_future  # type: ignore[attr-defined]  # noqa: SLF001
+    code = getattr(chain, "__code__", None)
+    inner = (getattr(const, "co_names", ()) for const in getattr(code, "co_consts", ()))
+    return any("_get_running_loop" in names for names in inner)
+
+
+AT_ONCE = _ends_at_once()
+
+
 class Jobs:
     """The verb, for a loop that has CPython's other half."""
 
@@ -55,7 +66,7 @@ class Jobs:
         job = executor.submit(func, *args)
         if type(job) is concurrent.futures.Future:
             future = self.create_future()
-            if not follow(self, job, future):
+            if not follow(self, job, future, AT_ONCE):
                 futures._chain_future(job, future)  # type: ignore[attr-defined]  # noqa: SLF001
             return future
         return futures.wrap_future(job, loop=self)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""gather, timeout, TaskGroup and wait_for, ours and asyncio's, and what compares them."""
+"""gather, timeout, TaskGroup, wait_for and StreamReader, ours and asyncio's, and what compares them."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ conbrio = pytest.importorskip("conbrio")
 
 OURS = {
     name: getattr(conbrio, name)
-    for name in ("gather", "timeout", "timeout_at", "TaskGroup", "wait_for")
+    for name in ("gather", "timeout", "timeout_at", "TaskGroup", "wait_for", "StreamReader")
 }
 THEIRS = {name: getattr(asyncio, name) for name in OURS}
 LOOPS = {"ours": conbrio.new_event_loop, "standard": asyncio.SelectorEventLoop}

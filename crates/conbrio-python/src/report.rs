@@ -7,6 +7,7 @@ use pyo3::types::PyDict;
 
 use crate::ffi::{
     Object, Outcome, Raised, Ref, call_method, handling, is_exception, object, raise,
+    raise_in_context,
 };
 use crate::names;
 
@@ -97,7 +98,7 @@ pub(crate) fn exception(py: Python<'_>, kind: &Object, message: &str) -> Outcome
 /// Raises `error` as the `OSError` that Python raises for its number.
 pub(crate) fn os_error(py: Python<'_>, error: &std::io::Error) -> Raised {
     match os_exception(py, error) {
-        Ok(exception) => raise(exception),
+        Ok(exception) => raise_in_context(&exception),
         Err(raised) => raised,
     }
 }

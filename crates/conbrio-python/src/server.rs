@@ -158,6 +158,15 @@ fn arm(py: Python<'_>, this: Own<Listener>) -> Outcome<()> {
     Ok(())
 }
 
+/// Listens again, from a timer: what goes wrong is reported, as for any callback.
+fn arm_again(py: Python<'_>, this: Own<Listener>) -> Outcome<()> {
+    let event_loop = this.event_loop.share_or_none();
+    arm(py, this).or_else(|raised| {
+        let message = || "Exception in callback Listener._start_serving()".to_owned();
+        report_raised(py, &event_loop, raised, message, &[])
+    })
+}
+
 /// Somebody knocks.
 fn heard(py: Python<'_>, this: Own<Listener>) -> Outcome<()> {
     let Some(event_loop) = this.event_loop.share() else {
@@ -197,7 +206,7 @@ fn rest(
 ) -> Outcome<()> {
     drop(engine.unwatch(py, this.fd, Side::Reader));
     let deadline = engine.now(py)? + REST;
-    engine.push_timer(py, deadline, Thunk::new(this.own(), arm));
+    engine.push_timer(py, deadline, Thunk::new(this.own(), arm_again));
     let exception = os_exception(py, error)?;
     let sock = call(
         py,

@@ -1,14 +1,14 @@
 //! Running, stopping and running until something is done.
 
 use conbrio_core::turn::run_until_stopped;
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyRuntimeError, PySystemExit};
 use pyo3::prelude::*;
 
 use super::{schedule, shape};
 use crate::engine::{Engine, Running};
 use crate::ffi::{
     Builder, Instance, Object, Outcome, Raised, Ref, arenas, attribute, call, call_keyword,
-    call_method, is_coroutine, is_true, raise, thread_ident,
+    call_method, catching, handled, is_coroutine, is_true, raise, thread_ident,
 };
 use crate::names;
 
@@ -78,7 +78,8 @@ impl Visit {
         this.thread.set(0);
         this.show_kept();
         call(py, names::set_running_loop(py)?, &[&Ref::none()])?;
-        if self.debug {
+        // Debug mode may have been turned on meanwhile; the method does nothing where nothing is to be put back.
+        if self.debug || this.debug.get() {
             this.object()
                 .bind(py)
                 .call_method1("_set_coroutine_origin_tracking", (false,))?;
@@ -88,10 +89,24 @@ impl Visit {
     }
 }
 
+/// Refuses in a process that has only a copy of the loop; there a `SystemExit` that is on its way goes on, so that a child
+/// which a program has forked in the middle of a run ends with its own status.
+fn check_process(py: Python<'_>, this: &Instance<Engine>) -> Outcome<()> {
+    this.check_process().map_err(|raised| {
+        match handled(py).filter(|error| error.bind(py).is_instance_of::<PySystemExit>()) {
+            Some(exit) => {
+                drop(raised.take());
+                raise(exit)
+            }
+            None => raised,
+        }
+    })
+}
+
 fn run_forever(py: Python<'_>, this: &Instance<Engine>) -> Outcome<Ref> {
     this.check_closed()?;
     check_running(py, this)?;
-    this.check_process()?;
+    check_process(py, this)?;
     shape::look(py, this);
     arenas::keep(py);
     let visit = Visit::enter(py, this)?;
@@ -100,7 +115,7 @@ fn run_forever(py: Python<'_>, this: &Instance<Engine>) -> Outcome<Ref> {
         let running = Running { py, engine: this };
         this.touch(py);
         // What ends the run stands aside while Python is called.
-        let ran = run_until_stopped(&running).map_err(Raised::take);
+        let ran = catching(|| run_until_stopped(&running)).map_err(Raised::take);
         this.leave_signals(py);
         ran
     });
@@ -117,7 +132,14 @@ fn run_forever(py: Python<'_>, this: &Instance<Engine>) -> Outcome<Ref> {
 fn run_until_complete(py: Python<'_>, this: &Instance<Engine>, awaitable: &Object) -> Outcome<Ref> {
     this.check_closed()?;
     check_running(py, this)?;
-    this.check_process()?;
+    if let Err(raised) = check_process(py, this) {
+        let error = raised.take();
+        if is_coroutine(awaitable) {
+            // Nobody is going to await it, and nobody needs to hear of that as well.
+            call_method(py, awaitable, names::close(py), &[])?;
+        }
+        return Err(raise(error));
+    }
     let (future, is_new) = future_of(py, this, awaitable)?;
     let stop = names::stop_when_done(py)?;
     call_method(py, &future, names::add_done_callback(py), &[stop])?;

@@ -1,7 +1,9 @@
 //! The memory that an object lends by the buffer protocol.
 
+use std::ffi::CStr;
 use std::mem::MaybeUninit;
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
@@ -23,13 +25,22 @@ impl Buffer {
         Self::borrow(object, ffi::PyBUF_SIMPLE)
     }
 
-    /// Borrows memory to write.
+    /// Borrows memory to write; `whose` argument it is, an error says.
     ///
     /// # Errors
-    /// What the object raises; `TypeError` or `BufferError` when it lends none that may be written.
+    /// `TypeError`, as of CPython's own functions, when the object lends none that may be written.
     #[inline]
-    pub(crate) fn to_write(_py: Python<'_>, object: &Object) -> Outcome<Self> {
-        Self::borrow(object, ffi::PyBUF_WRITABLE)
+    pub(crate) fn to_write(_py: Python<'_>, object: &Object, whose: &str) -> Outcome<Self> {
+        Self::borrow(object, ffi::PyBUF_WRITABLE).map_err(|raised| {
+            drop(raised.take());
+            // SAFETY: a live object's class has a name.
+            let class = unsafe { CStr::from_ptr((*object.class()).tp_name) };
+            let class = class.to_string_lossy();
+            PyTypeError::new_err(format!(
+                "{whose} must be read-write bytes-like object, not {class}"
+            ))
+            .into()
+        })
     }
 
     fn borrow(object: &Object, flags: std::ffi::c_int) -> Outcome<Self> {

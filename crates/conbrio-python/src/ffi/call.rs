@@ -220,6 +220,18 @@ pub(crate) fn is_instance(object: &Object, class: &Object) -> bool {
     unsafe { ffi::PyType_IsSubtype(object.class(), class.as_ptr().cast()) != 0 }
 }
 
+/// Whether the two are the same object, or `one == other`.
+///
+/// # Errors
+/// What comparing raises.
+pub(crate) fn is_equal(_py: Python<'_>, one: &Object, other: &Object) -> Outcome<bool> {
+    // SAFETY: live objects.
+    match unsafe { ffi::PyObject_RichCompareBool(one.as_ptr(), other.as_ptr(), ffi::Py_EQ) } {
+        -1 => Err(super::object::Raised::already()),
+        answer => Ok(answer != 0),
+    }
+}
+
 /// A Python float.
 ///
 /// # Errors

@@ -18,6 +18,7 @@ pub(crate) mod context;
 mod coroutine_function;
 mod current;
 mod deaths;
+pub(crate) mod exception;
 mod guarded;
 mod instance;
 pub(crate) mod layout;
@@ -39,9 +40,9 @@ pub(crate) use bytearray::{bytearray, bytearray_len, extend_bytearray, is_bytear
 pub(crate) use bytes::{Bytes, bytes, filled_bytes};
 pub(crate) use call::{
     as_float, attribute, attribute_if_any, call, call_keyword, call_method, call_tuple,
-    check_signals, float, is_callable, is_coroutine, is_empty, is_exception, is_float, is_instance,
-    is_int, is_true, one_deeper, set_attribute, sign_of_int, thread_ident, tuple, weak_reference,
-    write_unraisable,
+    check_signals, float, is_callable, is_coroutine, is_empty, is_equal, is_exception, is_float,
+    is_instance, is_int, is_true, one_deeper, set_attribute, sign_of_int, thread_ident, tuple,
+    weak_reference, write_unraisable,
 };
 pub(crate) use class::Builder;
 pub(crate) use coroutine_function::make_class as make_coroutine_function_class;
@@ -49,12 +50,13 @@ pub(crate) use current::{CurrentTask, TaskList, find as find_current, running_ta
 pub(crate) use guarded::Guarded;
 pub(crate) use instance::{BeginsWith, Class, ClassState, Instance, Own, begins_with, class_of};
 pub(crate) use object::{
-    Object, Outcome, Raised, Ref, Slot, handling, is_main_interpreter, object, raise,
+    Object, Outcome, Raised, Ref, Slot, handled, handling, is_main_interpreter, object, raise,
     raise_in_context, take_raised,
 };
 pub(crate) use send::{Resumed, Step, resume, returned_value, stopped_with};
 pub(crate) use session::Session;
 pub(crate) use stop::make_class as make_stop_class;
 pub(crate) use thunk::Thunk;
-pub(crate) use unchanged::{Unchanged, referent};
+pub(crate) use trampoline::catching;
+pub(crate) use unchanged::{Unchanged, lookup, referent, version_tag};
 pub(crate) use visit::Visit;

@@ -95,6 +95,15 @@ pub(crate) fn handling<R>(_py: Python<'_>, exception: &Object, act: impl FnOnce(
     }
 }
 
+/// The exception that is being handled in this thread: what `sys.exc_info()` tells of.
+pub(crate) fn handled(_py: Python<'_>) -> Option<Ref> {
+    // SAFETY: attached; what comes back is owned, or null.
+    unsafe {
+        let handled = PyErr_GetHandledException();
+        (!handled.is_null()).then(|| Ref::steal(handled))
+    }
+}
+
 unsafe extern "C" {
     fn PyErr_GetHandledException() -> *mut ffi::PyObject;
     fn PyErr_SetHandledException(exception: *mut ffi::PyObject);

@@ -53,7 +53,7 @@ pub(super) fn end_iterator(py: Python<'_>, value: &Object) -> Outcome<()> {
 #[inline(never)]
 fn end_with(py: Python<'_>, value: &Object) -> Outcome<()> {
     // Bench: timeout_ctx, queue_stream; the interpreter takes the value out at once.
-    if stop::is_there() {
+    if stop::is_apt(py) {
         return stop::stop(py, value);
     }
     stop_iteration(py, value)

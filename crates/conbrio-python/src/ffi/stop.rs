@@ -12,6 +12,8 @@ use pyo3::types::PyDict;
 use super::call::tuple;
 use super::class::Builder;
 use super::instance::{Class, ClassState, Own};
+#[cfg(Py_3_12)]
+use super::layout::{is_traced, prove_tracing};
 use super::object::{Object, Outcome, Slot, object, raise};
 use super::visit::Visit;
 
@@ -65,13 +67,16 @@ impl Stop {
     }
 }
 
-/// Whether there is such a class.
+/// Whether there is such a class, and nobody looks on: debuggers know `StopIteration` itself, and stop at others.
 #[inline]
-pub(super) fn is_there() -> bool {
-    !STATE.kind().is_null()
+pub(super) fn is_apt(py: Python<'_>) -> bool {
+    #[cfg(Py_3_12)]
+    return !STATE.kind().is_null() && !is_traced(py);
+    #[cfg(not(Py_3_12))]
+    return false;
 }
 
-/// Raises one with `value`, where `is_there`.
+/// Raises one with `value`, where that is apt.
 ///
 /// # Errors
 /// Always: this one, or `MemoryError`.
@@ -101,7 +106,9 @@ pub(super) fn stop(py: Python<'_>, value: &Object) -> Outcome<()> {
 pub(crate) fn make_class(py: Python<'_>) -> PyResult<()> {
     let base = py.get_type::<PyStopIteration>();
     prove(py, base.as_any())?;
-    if cfg!(Py_3_12) {
+    #[cfg(Py_3_12)]
+    {
+        prove_tracing(py);
         Builder::<Stop>::new(c"Signal the end from iterator.__next__().")
             .create(py, Some(base.as_any()))?;
     }

@@ -3,7 +3,7 @@
 //! A native function captures nothing, so its value is made of nothing where it is called. What a trampoline may rely on is
 //! the slot it is in, which `class` decides; a Rust panic becomes a Python exception here.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{CString, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
@@ -38,17 +38,32 @@ unsafe fn conjure<F: Stateless>() -> F {
 /// Runs native code called by Python: a panic becomes `RuntimeError`.
 #[inline]
 fn guard<R>(body: impl FnOnce() -> Outcome<R>) -> Outcome<R> {
-    catch_unwind(AssertUnwindSafe(|| returning(body)))
-        .unwrap_or_else(|panic| Err(panicked(&*panic)))
+    catching(|| returning(body))
 }
 
+/// Runs native code after which there is something to put back: a panic becomes `RuntimeError`.
+///
+/// # Errors
+/// What `body` raises, too.
+#[inline]
+pub(crate) fn catching<R>(body: impl FnOnce() -> Outcome<R>) -> Outcome<R> {
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| Err(panicked(&*panic)))
+}
+
+/// Nothing here asks PyO3 to make an object: there may be no memory for one, and that may be what the panic was about.
 #[cold]
 fn panicked(panic: &(dyn std::any::Any + Send)) -> Raised {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    let text = text
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_default();
-    PyRuntimeError::new_err(format!("conbrio: internal error: {text}")).into()
+    // SAFETY: attached.
+    if unsafe { ffi::PyErr_ExceptionMatches(ffi::PyExc_MemoryError) } != 0 {
+        return Raised::already();
+    }
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let text = format!("conbrio: internal error: {}", text.unwrap_or_default());
+    let text = CString::new(text.replace('\0', "")).unwrap_or_default();
+    // SAFETY: attached; a live text.
+    unsafe { ffi::PyErr_SetString(ffi::PyExc_RuntimeError, text.as_ptr()) };
+    Raised::already()
 }
 
 /// The token: trampolines are only called by the interpreter.

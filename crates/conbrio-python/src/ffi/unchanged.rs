@@ -3,11 +3,11 @@
 use std::cell::Cell;
 use std::ptr;
 
+use pyo3::exceptions::PyAttributeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use super::call::attribute;
 use super::object::{Object, Outcome, Ref};
 
 /// The attributes of a class as they were when somebody looked first.
@@ -32,8 +32,10 @@ impl Unchanged {
         names: &[&Bound<'_, PyString>],
     ) -> Outcome<Self> {
         let known = names.iter().map(|name| {
-            let value = attribute(py, class, name)?;
-            Ok((Object::share(name.as_any().as_ref()), value))
+            let value = lookup(py, class, name);
+            let missing = || PyAttributeError::new_err((*name).clone().unbind());
+            let name = Object::share(name.as_any().as_ref());
+            Ok((name, value.ok_or_else(missing)?))
         });
         Ok(Self {
             class: class.share(),
@@ -55,11 +57,16 @@ impl Unchanged {
             .any(|(name, _)| dict.bind(py).contains(name.bind(py)).unwrap_or(true))
     }
 
-    /// Whether the attribute `name` was `value`, or was not there if that is nothing.
-    pub(crate) fn was(&self, py: Python<'_>, name: &str, value: Option<&Object>) -> bool {
-        let known = |(known, _): &&(Ref, Ref)| known.bind(py).eq(name).unwrap_or(false);
-        match (self.known.iter().find(known), value) {
-            (Some((_, before)), Some(value)) => before.is(value),
+    /// Whether `class` has under `name`, an interned one, what was there, or nothing if nothing was.
+    pub(crate) fn is_kept_by(
+        &self,
+        py: Python<'_>,
+        class: &Object,
+        name: &Bound<'_, PyString>,
+    ) -> bool {
+        let known = |(known, _): &&(Ref, Ref)| known.as_ptr() == name.as_ptr();
+        match (self.known.iter().find(known), lookup(py, class, name)) {
+            (Some((_, before)), Some(value)) => before.is(&value),
             (None, None) => true,
             _ => false,
         }
@@ -107,16 +114,9 @@ impl Unchanged {
         // SAFETY: the caller's object keeps its class alive.
         let object = unsafe { Object::from_ptr(class.cast()) };
         let same = self.known.iter().all(|(name, value)| {
-            // SAFETY: live objects; a failure is no match.
-            let found =
-                unsafe { Ref::returned(ffi::PyObject_GetAttr(class.cast(), name.as_ptr())) };
-            match found {
-                Ok(found) => found.is(value),
-                Err(raised) => {
-                    drop(raised.take());
-                    false
-                }
-            }
+            // SAFETY: a live class and a live name; the answer is borrowed, and only compared.
+            let found = unsafe { _PyType_Lookup(class, name.as_ptr()) };
+            found == value.as_ptr()
         });
         if same {
             // SAFETY: as above; the looks have given it a tag if it can have one.
@@ -132,7 +132,28 @@ unsafe impl Send for Unchanged {}
 // SAFETY: likewise.
 unsafe impl Sync for Unchanged {}
 
+/// What lies under `name` in a class, or in one it derives from: neither a metaclass nor a descriptor has a say.
+#[inline]
+pub(crate) fn lookup(_py: Python<'_>, class: &Object, name: &Bound<'_, PyString>) -> Option<Ref> {
+    // SAFETY: a live class and a live name; the answer is borrowed, or null without an exception.
+    unsafe {
+        let found = _PyType_Lookup(class.as_ptr().cast(), name.as_ptr());
+        (!found.is_null()).then(|| Object::from_ptr(found).share())
+    }
+}
+
+/// The tag of a class as it is now, which no other class and no changed one has; zero for one that has none.
+#[inline]
+pub(crate) fn version_tag(class: &Object) -> u32 {
+    // SAFETY: a live class.
+    unsafe { (*class.as_ptr().cast::<ffi::PyTypeObject>()).tp_version_tag }
+}
+
 unsafe extern "C" {
+    fn _PyType_Lookup(
+        class: *mut ffi::PyTypeObject,
+        name: *mut ffi::PyObject,
+    ) -> *mut ffi::PyObject;
     static mut PyMethod_Type: ffi::PyTypeObject;
     fn PyMethod_Function(method: *mut ffi::PyObject) -> *mut ffi::PyObject;
 }

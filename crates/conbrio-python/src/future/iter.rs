@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use super::Future;
 use crate::ffi::{
     Args, Builder, Class, ClassState, Instance, Object, Outcome, Own, Ref, Slot, Step, Visit, call,
-    is_exception, raise_in_context,
+    exception, is_exception, raise_in_context,
 };
 
 /// The iterator of one `await`.
@@ -99,9 +99,7 @@ pub(crate) fn thrown(py: Python<'_>, args: Args<'_>) -> Outcome<Ref> {
         if traceback.bind(py).get_type().name()? != "traceback" {
             return Err(PyTypeError::new_err("throw() third argument must be a traceback").into());
         }
-        exception
-            .bind(py)
-            .setattr("__traceback__", traceback.bind(py))?;
+        exception::set_traceback(py, &exception, Some(traceback))?;
     }
     Ok(exception)
 }

@@ -14,8 +14,8 @@ use pyo3::prelude::*;
 use crate::engine::Engine;
 use crate::ffi::layout::{CANCELLED, FINISHED, FutureFields, PENDING};
 use crate::ffi::{
-    Class, ClassState, Instance, Object, Outcome, Own, Raised, Ref, Visit, call, is_exception,
-    is_true, raise, raise_in_context,
+    Class, ClassState, Instance, Object, Outcome, Own, Raised, Ref, Visit, call, exception,
+    is_exception, is_true, raise_in_context,
 };
 use crate::{names, report};
 
@@ -171,15 +171,14 @@ impl Instance<Future> {
         if !self.is_pending() {
             return Err(invalid_state(py, "invalid state"));
         }
-        let exception = made_exception(py, self, exception)?;
+        let made = made_exception(py, self, exception)?;
         if !self.is_pending() {
             return Err(invalid_state(py, "invalid state"));
         }
-        let traceback = exception.bind(py).getattr("__traceback__")?;
-        if !traceback.is_none() {
-            self.0.traceback.set(traceback.into());
+        if let Some(traceback) = exception::traceback(py, &made) {
+            self.0.traceback.set(traceback);
         }
-        self.0.exception.set(exception);
+        self.0.exception.set(made);
         self.0.state.set(FINISHED);
         self.0.set_logs(false);
         wake_all(py, self)?;
@@ -236,10 +235,8 @@ impl Instance<Future> {
             _ => {
                 self.0.set_logs(false);
                 if let Some(exception) = self.0.exception.share() {
-                    let traceback = self.0.traceback.take().unwrap_or_else(Ref::none);
-                    exception
-                        .bind(py)
-                        .setattr("__traceback__", traceback.bind(py))?;
+                    let traceback = self.0.traceback.take();
+                    exception::set_traceback(py, &exception, traceback.as_deref())?;
                     return Ok(Ending::Exception(exception));
                 }
                 Ok(Ending::Result(self.0.result.share_or_none()))
@@ -370,7 +367,7 @@ fn instead_of_stop_iteration(
 #[cold]
 pub(crate) fn invalid_state(py: Python<'_>, text: &str) -> Raised {
     match names::invalid_state_error(py).and_then(|class| report::exception(py, class, text)) {
-        Ok(exception) => raise(exception),
+        Ok(exception) => raise_in_context(&exception),
         Err(raised) => raised,
     }
 }

@@ -7,7 +7,8 @@ use pyo3::types::PyList;
 use super::Future;
 use crate::engine;
 use crate::ffi::{
-    Instance, Object, Outcome, Own, Ref, Thunk, call_method, context, object, tuple, tuple_items,
+    Instance, Object, Outcome, Own, Ref, Thunk, call_method, context, is_equal, object, tuple,
+    tuple_items,
 };
 use crate::report::ends_loop;
 use crate::runnable::{shown, waken};
@@ -249,8 +250,8 @@ fn equals(
     context: Option<&Object>,
 ) -> Outcome<bool> {
     match context {
-        Some(_) => Ok(callback.bind(py).eq(waiter.bind(py))?),
-        None => Ok(callback.bind(py).eq(shown(py, waiter)?.0.bind(py))?),
+        Some(_) => is_equal(py, waiter, callback),
+        None => is_equal(py, &shown(py, waiter)?.0, callback),
     }
 }
 

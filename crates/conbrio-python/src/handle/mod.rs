@@ -11,7 +11,7 @@ use crate::engine::{self, Engine};
 use crate::ffi::layout::HandleFields;
 use crate::ffi::{
     Builder, Class, ClassState, Instance, Object, Outcome, Own, Raised, Ref, Thunk, Visit, call,
-    call_method, call_tuple, context, is_empty, object, raise,
+    call_keyword, call_method, call_tuple, context, is_empty, object, raise,
 };
 use crate::report::report_raised;
 use crate::runnable::{Runnable, shown};
@@ -134,7 +134,7 @@ pub(crate) fn ask_soon(
     };
     let call_soon = crate::ffi::attribute(py, engine.object(), names::call_soon(py))?;
     let context = (names::context(py), context);
-    crate::ffi::call_keyword(py, &call_soon, &all, context).map(drop)
+    call_keyword(py, &call_soon, &all, context).map(drop)
 }
 
 /// Makes what a loop will run. While the loop runs it reaches the handle, so the collector need not look at it: if
@@ -325,8 +325,7 @@ fn failed(py: Python<'_>, handle: &Object, fields: &HandleFields, raised: Raised
             || PyTuple::empty(py).into_any(),
             |args| args.bind(py).to_owned(),
         );
-        let source = names::format_callback_source(py)
-            .and_then(|format| call(py, format, &[&callback, object(&args)]));
+        let source = source_of(py, &event_loop, &callback, object(&args));
         let text = source.map_or_else(
             |raised| report::text_of(py, &raised.take()),
             |text| text.bind(py).to_string(),
@@ -339,6 +338,25 @@ fn failed(py: Python<'_>, handle: &Object, fields: &HandleFields, raised: Raised
         details.push(("source_traceback", source));
     }
     report_raised(py, &event_loop, raised, message, &details)
+}
+
+/// A callback as asyncio names it, with its arguments where only debug mode shows them.
+#[cold]
+fn source_of(
+    py: Python<'_>,
+    event_loop: &Object,
+    callback: &Object,
+    args: &Object,
+) -> Outcome<Ref> {
+    let format = names::format_callback_source(py)?;
+    let options = format.bind(py).getattr("__kwdefaults__")?;
+    if !options.is_truthy()? {
+        // CPython: until some 3.12 it always shows them.
+        return call(py, format, &[callback, args]);
+    }
+    let debug = call_method(py, event_loop, names::get_debug(py), &[])?;
+    let option = (pyo3::intern!(py, "debug"), &*debug);
+    call_keyword(py, format, &[callback, args], option)
 }
 
 /// Wakes a native waiter that was scheduled as a callback: by a method of `_asyncio.Future` that a program has called on a
@@ -402,7 +420,7 @@ pub(crate) fn schedule(
     }
     let in_context = &*context::made_of(py, in_context)?;
     let call_soon = crate::ffi::attribute(py, event_loop, names::call_soon(py))?;
-    crate::ffi::call_keyword(
+    call_keyword(
         py,
         &call_soon,
         &[callback, arg],

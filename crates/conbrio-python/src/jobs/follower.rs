@@ -21,6 +21,8 @@ pub(crate) struct Follower {
     source: Slot,
     /// Ours.
     future: Slot,
+    /// Whether ours ends at once when the source ends in the loop's own thread, and not a turn later.
+    at_once: bool,
 }
 
 static STATE: ClassState = ClassState::new();
@@ -95,13 +97,24 @@ pub(crate) fn follow(
     event_loop: &Bound<'_, PyAny>,
     source: &Bound<'_, PyAny>,
     future: &Bound<'_, PyAny>,
+    at_once: bool,
 ) -> PyResult<bool> {
     let py = event_loop.py();
-    begin(py, object(event_loop), object(source), object(future))
-        .map_err(|raised| PyErr::from_value(raised.take().bind(py).to_owned()))
+    begin(
+        py,
+        object(event_loop),
+        [object(source), object(future)],
+        at_once,
+    )
+    .map_err(|raised| PyErr::from_value(raised.take().bind(py).to_owned()))
 }
 
-fn begin(py: Python<'_>, event_loop: &Object, source: &Object, future: &Object) -> Outcome<bool> {
+fn begin(
+    py: Python<'_>,
+    event_loop: &Object,
+    [source, future]: [&Object; 2],
+    at_once: bool,
+) -> Outcome<bool> {
     let ours = Instance::<Future>::of_exact(future);
     let (Some(engine), Some(ours)) = (plain(event_loop), ours) else {
         return Ok(false);
@@ -114,6 +127,7 @@ fn begin(py: Python<'_>, event_loop: &Object, source: &Object, future: &Object) 
         event_loop: Slot::holding(event_loop.share()),
         source: Slot::holding(source.share()),
         future: Slot::holding(future.share()),
+        at_once,
     };
     let follower = Own::new(py, follower)?;
     // Order: ours first, as `_chain_future` does: the source may have ended already.
@@ -135,11 +149,14 @@ fn source_ended(py: Python<'_>, this: &Instance<Follower>) -> Outcome<()> {
         this.clear();
         return Ok(());
     }
-    if engine.thread.get() == thread_ident() {
+    let is_loops = engine.thread.get() == thread_ident();
+    if is_loops && this.at_once {
         return settle(py, this);
     }
     engine.push(py, Thunk::new(this.own(), settle_from_queue));
-    engine.wake(py);
+    if !is_loops {
+        engine.wake(py);
+    }
     Ok(())
 }
 

@@ -9,15 +9,15 @@ mod ready;
 
 use std::cell::Cell;
 
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyValueError};
 use pyo3::prelude::*;
 
 use crate::ffi::{
-    Class, ClassState, Instance, Object, Outcome, Own, Raised, Ref, Slot, Step, Visit, call, raise,
-    raise_in_context,
+    Class, ClassState, Instance, Object, Outcome, Own, Raised, Ref, Slot, Step, Visit, call,
+    exception, object, raise, raise_in_context,
 };
 use crate::future::wake;
-use crate::names;
+use crate::{names, report};
 
 pub(crate) use class::class;
 pub(crate) use ready::{class as ready_class, given, given_class, ready};
@@ -314,7 +314,7 @@ impl Instance<Op> {
         };
         self.stage.set(Stage::Running);
         let doing = act(py, self);
-        self.settle(doing)
+        self.settle(py, doing)
     }
 
     /// One exception thrown in.
@@ -322,7 +322,7 @@ impl Instance<Op> {
         let was_woken = match self.stage.get() {
             Stage::Fresh => {
                 self.end();
-                return Err(raise_in_context(&exception));
+                return Err(refuse_stop(py, raise_in_context(&exception).take()));
             }
             other @ (Stage::Running | Stage::Over) => return Err(undrivable(other)),
             Stage::Woken => true,
@@ -334,7 +334,7 @@ impl Instance<Op> {
             self.stage.set(Stage::Cancelled);
         }
         let doing = (deed.abandon)(py, self, exception, was_woken);
-        self.settle(doing)
+        self.settle(py, doing)
     }
 
     /// An end from outside, as a coroutine's `close()`.
@@ -349,7 +349,7 @@ impl Instance<Op> {
             Stage::Pending | Stage::Woken | Stage::Cancelled | Stage::Failed => {}
         }
         let class = py.get_type::<pyo3::exceptions::PyGeneratorExit>();
-        let exit = call(py, crate::ffi::object(&class), &[])?;
+        let exit = call(py, object(&class), &[])?;
         match self.throw(py, exit.share()) {
             Ok(Step::Yield(_)) => {
                 Err(PyRuntimeError::new_err("coroutine ignored GeneratorExit").into())
@@ -368,7 +368,7 @@ impl Instance<Op> {
 
     /// Acts on where a part of the deed has left it.
     #[inline]
-    fn settle(&self, doing: Outcome<Doing>) -> Outcome<Step> {
+    fn settle(&self, py: Python<'_>, doing: Outcome<Doing>) -> Outcome<Step> {
         match doing {
             Ok(Doing::Done(value)) => {
                 self.end();
@@ -382,7 +382,7 @@ impl Instance<Op> {
             Err(raised) => {
                 let exception = raised.take();
                 self.end();
-                Err(raise(exception))
+                Err(refuse_stop(py, exception))
             }
         }
     }
@@ -402,6 +402,23 @@ impl Instance<Op> {
         };
         let context = self.waiter_context.take();
         wake(py, &event_loop, self.object(), waiter, context)
+    }
+}
+
+/// Raises what a deed has raised; a `StopIteration` would be taken for a return.
+#[cold]
+fn refuse_stop(py: Python<'_>, exception: Ref) -> Raised {
+    if !exception.bind(py).is_instance_of::<PyStopIteration>() {
+        return raise(exception);
+    }
+    let class = py.get_type::<PyRuntimeError>();
+    match report::exception(py, object(&class), "coroutine raised StopIteration") {
+        Ok(error) => {
+            exception::set_cause(py, &error, exception.share());
+            exception::set_context(py, &error, exception);
+            raise(error)
+        }
+        Err(raised) => raised,
     }
 }
 

@@ -11,7 +11,7 @@ use pyo3::types::PyString;
 use super::{Deed, SocketWait, sendfile};
 use crate::engine::Engine;
 use crate::ffi::{
-    Instance, Outcome, Ref, attribute, bytes, call_tuple, filled_bytes, object, raise,
+    Buffer, Instance, Outcome, Ref, attribute, bytes, call_tuple, filled_bytes, object, raise,
 };
 use crate::report::os_error;
 
@@ -46,12 +46,10 @@ pub(super) fn attempt(
             }
         }
         Deed::ReceiveInto => {
-            let received = wait.memory.lend(py, |memory| {
-                memory.as_ref().map_or(Ok(0), |memory| {
-                    memory.write(|memory| socket::recv_uninit(fd, memory))
-                })
-            });
-            match received {
+            // Lent anew for each try: while nothing comes, the program may do with its memory what it likes.
+            let memory = wait.args.share_or_none();
+            let memory = Buffer::to_write(py, &memory, "recv_into() argument 1")?;
+            match memory.write(|memory| socket::recv_uninit(fd, memory)) {
                 Ok(count) => {
                     let Ok(count) = count.into_pyobject(py);
                     Ok(Some(object(&count).share()))

@@ -30,7 +30,7 @@ use crate::watch::{cancel, ensure_no_transport};
 enum Deed {
     /// Receives at most so many bytes.
     Receive(usize),
-    /// Receives into the memory that `memory` lends.
+    /// Receives into the memory that the argument lends.
     ReceiveInto,
     /// Sends all of `memory`; so much of it is sent.
     SendAll(Cell<usize>),
@@ -176,7 +176,7 @@ fn try_recv_into(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Out
         );
     }
     let wait = wait(py, this, sock, Deed::ReceiveInto, false)?;
-    drop(wait.memory.replace(Some(Buffer::to_write(py, memory)?)));
+    wait.args.set(memory.share());
     begin(py, this, wait)
 }
 

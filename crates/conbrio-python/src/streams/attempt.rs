@@ -6,10 +6,10 @@ use pyo3::prelude::*;
 
 use super::reader::Reader;
 use crate::ffi::{
-    Bytes, Instance, Object, Outcome, Raised, Ref, bytes, call, object, raise, raise_in_context,
-    tuple_items,
+    Bytes, Instance, Object, Outcome, Raised, Ref, bytes, call, exception, object, raise,
+    raise_in_context, tuple_items,
 };
-use crate::names;
+use crate::{names, report};
 
 /// What came of a try.
 pub(super) enum Attempt {
@@ -48,10 +48,11 @@ pub(super) fn line(py: Python<'_>, reader: &Instance<Reader>) -> Outcome<Attempt
                 }
             })?;
             reader.maybe_resume(py)?;
-            let context = overrun(py, message, consumed)?;
-            let error = PyValueError::new_err(message).into_value(py).into_bound(py);
-            error.setattr(pyo3::intern!(py, "__context__"), context.bind(py))?;
-            Err(raise(error.into()))
+            let context = raise_in_context(&*overrun(py, message, consumed)?).take();
+            let class = py.get_type::<PyValueError>();
+            let error = report::exception(py, object(&class), message)?;
+            exception::set_context(py, &error, context);
+            Err(raise(error))
         }
     }
 }
@@ -85,7 +86,9 @@ pub(super) fn until(
         Sought::Chunk(chunk) => Ok(Attempt::Done(chunk)),
         Sought::Wait => Ok(Attempt::Wait(0)),
         Sought::Rest(rest) => Err(incomplete(py, &rest, &Ref::none())),
-        Sought::Overrun(message, consumed) => Err(raise(overrun(py, message, consumed)?)),
+        Sought::Overrun(message, consumed) => {
+            Err(raise_in_context(&*overrun(py, message, consumed)?))
+        }
     }
 }
 

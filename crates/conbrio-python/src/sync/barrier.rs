@@ -246,7 +246,7 @@ fn init(
     args: &Object,
     keywords: Option<&Object>,
 ) -> Outcome<()> {
-    this.shape.look(py, this.object(), INNER, OUTER)?;
+    this.shape.look(py, this.object(), INNER, OUTER);
     let parties = match only_argument(py, args, keywords, pyo3::intern!(py, "parties"))? {
         Only::This(parties) => parties,
         Only::Nothing | Only::Others => return initialise_next(py, this, args, keywords),

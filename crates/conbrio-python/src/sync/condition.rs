@@ -218,7 +218,7 @@ fn init(
     args: &Object,
     keywords: Option<&Object>,
 ) -> Outcome<()> {
-    this.shape.look(py, this.object(), INNER, &[])?;
+    this.shape.look(py, this.object(), INNER, &[]);
     let given = only_argument(py, args, keywords, pyo3::intern!(py, "lock"))?;
     let lock = match given {
         Only::This(lock) if !lock.is_none() => Some(lock),

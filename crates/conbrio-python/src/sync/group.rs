@@ -195,7 +195,7 @@ pub(super) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
             })
         })
         .init(|py, this, args, keywords| {
-            this.shape.look(py, this.object(), INNER, &[])?;
+            this.shape.look(py, this.object(), INNER, &[]);
             initialise_next(py, this, args, keywords)
         })
         .method(

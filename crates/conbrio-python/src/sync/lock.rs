@@ -236,7 +236,7 @@ pub(super) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
             })
         })
         .init(|py, this, args, keywords| {
-            this.shape.look(py, this.object(), INNER, OUTER)?;
+            this.shape.look(py, this.object(), INNER, OUTER);
             if this.shape.is_foreign() || !no_arguments(py, args, keywords) {
                 return initialise_next(py, this, args, keywords);
             }

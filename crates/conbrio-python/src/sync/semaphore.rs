@@ -185,7 +185,7 @@ fn init(
     args: &Object,
     keywords: Option<&Object>,
 ) -> Outcome<()> {
-    this.shape.look(py, this.object(), INNER, OUTER)?;
+    this.shape.look(py, this.object(), INNER, OUTER);
     let value = only_argument(py, args, keywords, pyo3::intern!(py, "value"))?;
     let number = match &value {
         Only::Nothing => Some(1),

@@ -8,12 +8,12 @@ use std::sync::Mutex;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PySuper, PyTuple, PyType};
+use pyo3::types::{PyFunction, PyString, PySuper, PyTuple, PyType};
 
 use crate::engine::Engine;
 use crate::ffi::{
     Args, Class, Instance, Object, Outcome, Ref, Slot, Unchanged, attribute, call, class_of,
-    object, thread_ident,
+    lookup, object, thread_ident, version_tag,
 };
 use crate::names;
 use crate::report::text_of;
@@ -63,8 +63,9 @@ pub(super) fn adopt(class: &Bound<'_, PyAny>) -> Outcome<()> {
     let py = class.py();
     let mut names = Vec::new();
     for name in CALLED {
-        if class.hasattr(*name)? {
-            names.push(PyString::intern(py, name));
+        let name = PyString::intern(py, name);
+        if lookup(py, object(class), &name).is_some() {
+            names.push(name);
         }
     }
     let names: Vec<&Bound<'_, PyString>> = names.iter().collect();
@@ -101,28 +102,19 @@ impl Shape {
     }
 
     /// Looks at the class of `this`: whether it has replaced one of `inner`, or of `outer`.
-    ///
-    /// # Errors
-    /// What looking at its attributes raises.
-    pub(super) fn look(
-        &self,
-        py: Python<'_>,
-        this: &Object,
-        inner: &[&str],
-        outer: &[&str],
-    ) -> Outcome<()> {
+    pub(super) fn look(&self, py: Python<'_>, this: &Object, inner: &[&str], outer: &[&str]) {
         let class = this.bind(py).get_type();
         let home = match adopted(class.as_any()) {
-            Some(home) if home.holds(py, this) => return Ok(()),
+            Some(home) if home.holds(py, this) => return,
             Some(home) => home,
             None => match class.mro().iter().find_map(|base| adopted(&base)) {
                 Some(home) => home,
-                None => return Ok(()),
+                None => return,
             },
         };
-        self.foreign.set(has_replaced(&class, home, inner)?);
-        self.by_methods.set(has_replaced(&class, home, outer)?);
-        Ok(())
+        let verdict = judge(&class, home, inner, outer);
+        self.foreign.set(verdict.foreign);
+        self.by_methods.set(verdict.by_methods);
     }
 
     /// Whether asyncio's methods do everything.
@@ -155,14 +147,47 @@ impl Shape {
     }
 }
 
-fn has_replaced(class: &Bound<'_, PyType>, home: &Unchanged, names: &[&str]) -> PyResult<bool> {
-    for name in names {
-        let there = class.getattr_opt(*name)?;
-        if !home.was(class.py(), name, there.as_ref().map(|there| object(there))) {
-            return Ok(true);
-        }
+/// What a look at a derived class has found.
+#[derive(Clone, Copy)]
+struct Verdict {
+    /// The class's tag then: the finding holds for no other class, and for this one until it is changed.
+    tag: u32,
+    foreign: bool,
+    by_methods: bool,
+}
+
+/// The last findings, each in the place that its tag names.
+static VERDICTS: Mutex<[Option<Verdict>; 64]> = Mutex::new([None; 64]);
+
+/// Finds out what a class has replaced of its `home`'s `inner` and `outer` methods.
+fn judge(class: &Bound<'_, PyType>, home: &Unchanged, inner: &[&str], outer: &[&str]) -> Verdict {
+    let place = |tag: u32| (tag % 64) as usize;
+    let tag = version_tag(object(class));
+    if let Ok(known) = VERDICTS.lock()
+        && let Some(Some(verdict)) = known.get(place(tag))
+        && verdict.tag == tag
+        && tag != 0
+    {
+        return *verdict;
     }
-    Ok(false)
+    let has_replaced = |names: &[&str]| {
+        names.iter().any(|name| {
+            let name = PyString::intern(class.py(), name);
+            !home.is_kept_by(class.py(), object(class), &name)
+        })
+    };
+    let verdict = Verdict {
+        foreign: has_replaced(inner),
+        by_methods: has_replaced(outer),
+        // The look has given it a tag if it can have one.
+        tag: version_tag(object(class)),
+    };
+    if let Ok(mut known) = VERDICTS.lock()
+        && let Some(place) = known.get_mut(place(verdict.tag))
+    {
+        *place = Some(verdict);
+    }
+    verdict
 }
 
 /// Calls the method that the next class has, asyncio's, with the same arguments.
@@ -175,6 +200,13 @@ pub(super) fn delegate<T: Class>(
     name: &str,
     args: &[&Object],
 ) -> Outcome<Ref> {
+    if let Some(function) = next_function::<T>(py, this, name) {
+        let all: Vec<&Object> = [this.object()]
+            .into_iter()
+            .chain(args.iter().copied())
+            .collect();
+        return call(py, &function, &all);
+    }
     let method = next_method::<T>(py, this, name)?;
     call(py, &method, args)
 }
@@ -189,6 +221,9 @@ pub(super) fn delegate_all<T: Class>(
     name: &str,
     args: &Args<'_>,
 ) -> Outcome<Ref> {
+    if args.keywords().next().is_none() {
+        return delegate(py, this, name, args.positional());
+    }
     let method = next_method::<T>(py, this, name)?;
     let keywords = pyo3::types::PyDict::new(py);
     for (key, value) in args.keywords() {
@@ -223,6 +258,30 @@ pub(super) fn initialise_next<T: Class>(
         .bind(py)
         .call(args.map_err(PyErr::from)?, keywords.as_ref())?;
     Ok(())
+}
+
+/// The function that the next class has under `name`, where that is asyncio's and nothing stands beside: what `super()`
+/// would lead to, without the way.
+fn next_function<T: Class>(py: Python<'_>, this: &Instance<T>, name: &str) -> Option<Ref> {
+    let order = this.object().bind(py).get_type().mro();
+    let native = class_of::<T>(py);
+    let place = order.iter().position(|class| class.is(&native))?;
+    let next = order.get_item(place + 1).ok()?.cast_into::<PyType>().ok()?;
+    let rest = next.mro();
+    let is_line = order.len() == place + 1 + rest.len()
+        && order
+            .iter()
+            .skip(place + 1)
+            .zip(rest.iter())
+            .all(|(one, other)| one.is(&other));
+    if !is_line {
+        return None;
+    }
+    let found = lookup(py, object(&next), &PyString::intern(py, name))?;
+    found
+        .bind(py)
+        .is_instance_of::<PyFunction>()
+        .then_some(found)
 }
 
 fn next_method<T: Class>(py: Python<'_>, this: &Instance<T>, name: &str) -> Outcome<Ref> {

@@ -17,7 +17,7 @@ use crate::engine::{self, Engine};
 use crate::ffi::layout::{self, FutureFields, TaskFields};
 use crate::ffi::{
     Class, ClassState, Instance, Object, Outcome, Own, Raised, Ref, Visit, call, call_method,
-    context, is_true, object, one_deeper,
+    context, is_int, is_true, object, one_deeper,
 };
 use crate::future::{self, Future, Gathering};
 use crate::op::Op;
@@ -266,6 +266,10 @@ impl Instance<Task> {
     /// The name, as text.
     pub(crate) fn name(&self, py: Python<'_>) -> Ref {
         let name = self.own.name.share_or_none();
+        // A number until somebody asks.
+        if !is_int(&name) {
+            return name;
+        }
         let Ok(number) = name.bind(py).extract::<u64>() else {
             return name;
         };

@@ -12,7 +12,7 @@ use crate::ffi::{
 };
 use crate::future::{Ending, Future, park};
 use crate::op::Op;
-use crate::report::{ends_loop, report_raised, text_of};
+use crate::report::{ends_loop, exception, report_raised, text_of};
 use crate::runnable::Runnable;
 use crate::{handle, names};
 
@@ -89,8 +89,9 @@ fn soon_with(py: Python<'_>, task: &Instance<Task>, exception: &Object) -> Outco
 /// Schedules a step that throws a `RuntimeError`.
 #[cold]
 fn soon_with_error(py: Python<'_>, task: &Instance<Task>, text: String) -> Outcome<()> {
-    let error = PyRuntimeError::new_err(text).into_value(py).into_bound(py);
-    soon_with(py, task, object(&error))
+    // Not by PyO3's `PyErr`: on a loop that is not ours that keeps what it drops, and with it frames, for later.
+    let class = py.get_type::<PyRuntimeError>();
+    soon_with(py, task, &*exception(py, object(&class), &text)?)
 }
 
 /// Runs a step from the ready queue.
@@ -99,10 +100,7 @@ fn run(py: Python<'_>, task: Own<Task>) -> Outcome<()> {
     let Some(event_loop) = task.future.0.event_loop.share() else {
         return Ok(());
     };
-    let exception = match ended(py, &task) {
-        Ok(exception) => exception,
-        Err(raised) => return failed(py, &task, &event_loop, raised),
-    };
+    let exception = ended(py, &task);
     let Some(context) = task.own.context.share() else {
         return Ok(());
     };
@@ -119,26 +117,21 @@ fn run(py: Python<'_>, task: Own<Task>) -> Outcome<()> {
 
 /// What the awaited future ended with, if that has to be thrown.
 #[inline]
-fn ended(py: Python<'_>, task: &Instance<Task>) -> Outcome<Option<Ref>> {
-    let Some(awaited) = task.own.awaited.take() else {
-        return Ok(None);
-    };
+fn ended(py: Python<'_>, task: &Instance<Task>) -> Option<Ref> {
+    let awaited = task.own.awaited.take()?;
     if let Some(op) = Instance::<Op>::of_exact(&awaited) {
-        return op
-            .is_cancelled()
-            .then(|| op.cancelled_error(py))
-            .transpose();
+        let cancelled = || op.cancelled_error(py).unwrap_or_else(Raised::take);
+        return op.is_cancelled().then(cancelled);
     }
-    let Some(future) = Instance::<Future>::of(&awaited) else {
-        return Ok(None);
-    };
+    let future = Instance::<Future>::of(&awaited)?;
     future.0.unset_awaited_by(task.object());
     if future.0.exception.is_empty() && !future.is_cancelled() {
-        return Ok(None);
+        return None;
     }
-    match future.ending(py)? {
-        Ending::Exception(exception) => Ok(Some(exception)),
-        Ending::Result(_) | Ending::None => Ok(None),
+    match future.ending(py) {
+        Ok(Ending::Exception(exception)) => Some(exception),
+        Ok(Ending::Result(_) | Ending::None) => None,
+        Err(raised) => Some(raised.take()),
     }
 }
 

@@ -144,7 +144,7 @@ fn read_into(py: Python<'_>, this: &Instance<TlsFlow>, engine: &Engine) -> Outco
     }
     let (count, pause) = match engine {
         Engine::Native(session) => {
-            let buffer = Buffer::to_write(py, &memory)?;
+            let buffer = Buffer::to_write(py, &memory, "read() argument 2")?;
             let (count, last) = buffer.write(|memory| session.read(memory));
             drop(buffer);
             session.settle();

@@ -189,7 +189,7 @@ pub(super) fn text(py: Python<'_>, this: &Instance<StreamTransport>) -> String {
     if this.engine().is_some_and(|engine| !engine.closed.get()) {
         let state = |watched: bool| if watched { "polling" } else { "idle" };
         let (read, write, owed) = (
-            state(this.life.reading.get()),
+            state(this.life.reading.get() && !this.life.paused.get()),
             state(this.life.writing.get()),
             this.owed(py),
         );

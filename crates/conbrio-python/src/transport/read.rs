@@ -23,10 +23,17 @@ use crate::protocol::{self, Feed, Hears, Native};
 /// How large the buffer is that small reads share. CPython: `max_size`.
 pub(super) const SHARED: usize = 256 * 1024;
 
+/// Why a connection is ended whose bytes cannot be had.
+const UNREADABLE: &str = "Fatal read error on socket transport";
+
 /// The descriptor is readable.
 pub(super) fn heard(py: Python<'_>, this: Own<StreamTransport>) -> Outcome<()> {
     // CPython: a reader that was removed meanwhile is a cancelled handle.
     if this.life.lost.get() != 0 || !this.life.reading.get() {
+        return Ok(());
+    }
+    if this.life.paused.get() {
+        this.stop_reading(py);
         return Ok(());
     }
     let (Some(context), Some(protocol)) = (this.context.share(), this.protocol.share()) else {
@@ -61,9 +68,10 @@ fn flush_in_a_crowd(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome
 
 /// Reads and hands a `bytes` to the protocol.
 fn receive(py: Python<'_>, this: &Instance<StreamTransport>, protocol: &Object) -> Outcome<()> {
-    let (data, count) = match read(py, this)? {
-        Ok(read) => read,
-        Err(error) => return failed(py, this, &error),
+    let (data, count) = match read(py, this) {
+        Ok(Ok(read)) => read,
+        Ok(Err(error)) => return failed(py, this, &error),
+        Err(raised) => return fatal(py, this, raised, UNREADABLE),
     };
     if count == 0 {
         drop(data);
@@ -179,9 +187,9 @@ fn receive_into(
             );
         }
     };
-    let buffer = match Buffer::to_write(py, &room) {
+    let buffer = match Buffer::to_write(py, &room, "recv_into() argument 1") {
         Ok(buffer) => buffer,
-        Err(raised) => return fatal(py, this, raised, "Fatal read error on socket transport"),
+        Err(raised) => return fatal(py, this, raised, UNREADABLE),
     };
     let read = buffer.write(|memory| socket::recv_uninit(this.fd.get(), memory));
     drop(buffer);
@@ -240,7 +248,7 @@ fn lent_buffer(py: Python<'_>, protocol: &Object) -> Outcome<Ref> {
 fn failed(py: Python<'_>, this: &Instance<StreamTransport>, error: &io::Error) -> Outcome<()> {
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(()),
-        _ => fatal_io(py, this, error, "Fatal read error on socket transport"),
+        _ => fatal_io(py, this, error, UNREADABLE),
     }
 }
 
@@ -308,8 +316,8 @@ impl Instance<StreamTransport> {
         if !self.is_reading() {
             return Ok(());
         }
+        // The engine goes on hearing for us until something comes: most pauses are shorter.
         self.life.paused.set(true);
-        self.stop_reading(py);
         log(py, self, "debug", "%r pauses reading")
     }
 
@@ -320,7 +328,11 @@ impl Instance<StreamTransport> {
         }
         self.life.paused.set(false);
         self.follow_context(py)?;
-        self.start_reading(py)?;
+        if !self.life.reading.get() {
+            self.start_reading(py)?;
+        } else if let Some(engine) = self.engine() {
+            engine.touch(py);
+        }
         log(py, self, "debug", "%r resumes reading")
     }
 }

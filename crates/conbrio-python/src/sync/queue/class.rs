@@ -47,7 +47,7 @@ fn init(
     args: &Object,
     keywords: Option<&Object>,
 ) -> Outcome<()> {
-    this.shape.look(py, this.object(), INNER, &[])?;
+    this.shape.look(py, this.object(), INNER, &[]);
     let order = order(py, this)?;
     let limit = only_argument(py, args, keywords, pyo3::intern!(py, "maxsize"))?;
     let most = match &limit {
@@ -330,7 +330,7 @@ fn lines(builder: Builder<Queue>) -> Builder<Queue> {
             },
             |py, this, value| {
                 // A copy is made without a constructor: here it hears what it is.
-                this.shape.look(py, this.object(), INNER, &[])?;
+                this.shape.look(py, this.object(), INNER, &[]);
                 this.items.open_as(order(py, this)?, value);
                 Ok(())
             },

@@ -324,7 +324,7 @@ fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         .subclassable()
         .new_with(|_, _, _| Ok(Timeout::new(Slot::holding(Ref::none()), f64::NAN)))
         .init(|py, this, args, keywords| {
-            this.shape.look(py, this.object(), INNER, &[])?;
+            this.shape.look(py, this.object(), INNER, &[]);
             match (tuple_items(args), keywords) {
                 ([when], None) if this.stage.get() == Stage::Created => {
                     this.set_deadline(when);
