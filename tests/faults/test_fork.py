@@ -297,3 +297,22 @@ def test_multiprocessing_by_fork(driver):
     """
     status, out, _ = children.run_python(code, driver, "-W", "ignore::DeprecationWarning")
     assert (status, out) == (0, "[0, 2, 4, 6]\n")
+
+
+def test_a_child_that_exits_in_the_middle_of_a_run_has_its_own_status(driver):
+    code = """
+    async def main():
+        task = asyncio.ensure_future(asyncio.sleep(30))
+        await asyncio.sleep(0)
+        pid = os.fork()
+        if not pid:
+            sys.exit(6)
+        _, status = await asyncio.to_thread(os.waitpid, pid, 0)
+        task.cancel()
+        return os.waitstatus_to_exitcode(status)
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        print(runner.run(main()))
+    """
+    status, out, err = children.run_python(code, driver, "-W", "ignore::DeprecationWarning")
+    assert (status, out) == (0, "6\n")
+    assert "never awaited" not in err

@@ -254,6 +254,23 @@ def test_coroutine_origins_are_tracked_while_it_runs(loop):
     assert sys.get_coroutine_origin_tracking_depth() == depth
 
 
+def test_debug_mode_that_begins_within_a_run_leaves_no_tracking_behind(loop):
+    before = sys.get_coroutine_origin_tracking_depth()
+    sys.set_coroutine_origin_tracking_depth(3)
+
+    async def switch():
+        loop.set_debug(True)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return sys.get_coroutine_origin_tracking_depth()
+
+    try:
+        assert loop.run_until_complete(switch()) > 3
+        assert sys.get_coroutine_origin_tracking_depth() == 3
+    finally:
+        sys.set_coroutine_origin_tracking_depth(before)
+
+
 def test_the_log_of_a_life(debug_loop, caplog):
     async def main():
         near, far = peers.tcp_pair()

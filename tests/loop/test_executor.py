@@ -361,3 +361,51 @@ def test_what_a_job_held_is_freed(loop):
         assert loop.run_until_complete(main()) is True
     finally:
         gc.enable()
+
+
+class Inline(concurrent.futures.Executor):
+    """Does a job when it is given it."""
+
+    def submit(self, fn, /, *args):
+        job = concurrent.futures.Future()
+        job.set_result(fn(*args))
+        return job
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_job_that_is_done_in_the_loops_thread_ends_when_it_does_on_asyncio(same, debug):
+    async def scenario_of(loop):
+        order = []
+        loop.set_debug(debug)
+        loop.call_soon(order.append, "before")
+        future = loop.run_in_executor(Inline(), int, "5")
+        order.append(future.done())
+        future.add_done_callback(lambda _: order.append("done"))
+        loop.call_soon(order.append, "after")
+        order.append(await future)
+        await asyncio.sleep(0)
+        return order
+
+    same(scenario_of)
+
+
+@pytest.mark.parametrize("cancels", [False, True])
+def test_a_job_that_ends_in_the_loops_thread_can_still_be_cancelled_where_it_can_on_asyncio(
+    same, cancels
+):
+    async def scenario(loop):
+        job = concurrent.futures.Future()
+
+        class One(concurrent.futures.Executor):
+            def submit(self, fn, /, *args):
+                return job
+
+        future = loop.run_in_executor(One(), int)
+        job.set_result(3)
+        cancelled = future.cancel() if cancels else None
+        try:
+            return cancelled, await future
+        except asyncio.CancelledError:
+            return cancelled, "cancelled"
+
+    same(scenario)

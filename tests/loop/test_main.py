@@ -211,3 +211,71 @@ def test_a_path_that_goes_up_from_a_link(program, tmp_path):
     program("print('wrong')", "program.py")
     status, output, _ = conbrio_runs("link/../program.py", cwd=tmp_path)
     assert (status, output) == (0, "right\n")
+
+
+@pytest.mark.parametrize("option", ["-P", "-I"])
+@pytest.mark.parametrize("archive", [False, True])
+def test_a_folder_and_an_archive_where_the_path_is_safe(tmp_path, option, archive):
+    folder = tmp_path / "program"
+    folder.mkdir()
+    (folder / "__main__.py").write_text("import sys, beside; print(beside.WORD, sys.path[0])\n")
+    (folder / "beside.py").write_text("WORD = 'found'\n")
+    path = folder
+    if archive:
+        path = tmp_path / "program.pyz"
+        zipapp.create_archive(folder, path)
+
+    def runs(*words):
+        done = subprocess.run(
+            [sys.executable, option, *words, path],
+            capture_output=True,
+            text=True,
+            timeout=50,
+            check=False,
+        )
+        return done.returncode, done.stdout
+
+    expected = runs()
+    assert expected == (0, f"found {path}\n")
+    assert runs("-m", "conbrio") == expected
+
+
+def test_the_main_module_has_the_annotations_that_the_interpreter_gives_it(program):
+    path = program("print('__annotations__' in globals(), globals().get('__annotations__'))")
+    expected = subprocess.run(
+        [sys.executable, path], capture_output=True, text=True, timeout=50, check=True
+    ).stdout
+    assert conbrio_runs(path)[:2] == (0, expected)
+
+
+@pytest.mark.parametrize("kind", ["future", "task", "sleep", "queue"])
+def test_a_debugger_steps_over_an_await(program, kind):
+    path = program(f"""
+        import asyncio, sys
+
+        async def one():
+            return 1
+
+        async def main():
+            loop = asyncio.get_running_loop()
+            future = loop.create_future()
+            loop.call_soon(future.set_result, 1)
+            queue = asyncio.Queue()
+            loop.call_later(0.001, queue.put_nowait, 1)
+            waits = dict(future=future, task=asyncio.ensure_future(one()))
+            waits.update(sleep=asyncio.sleep(0.001, 1), queue=queue.get())
+            wait = waits.pop("{kind}")
+            for other in waits:
+                getattr(waits[other], "close", int)()
+            breakpoint()
+            x = await wait
+            await asyncio.sleep(0.002)
+
+        asyncio.run(main())
+    """)
+    words = "n\nn\nn\nc\n"
+    expected = subprocess.run(
+        [sys.executable, path], input=words, capture_output=True, text=True, timeout=50, check=True
+    )
+    assert conbrio_runs(path, stdin=words)[:2] == (0, expected.stdout)
+    assert "x = await wait" in expected.stdout

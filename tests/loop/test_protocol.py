@@ -1,6 +1,7 @@
 """How a transport calls its protocol: pauses, limits, buffers, contexts, and another protocol."""
 
 import asyncio
+import time
 import contextvars
 import gc
 import os
@@ -37,6 +38,73 @@ def test_pause_and_resume_reading(run):
         assert transport.is_reading() is False
         await protocol.lost
         far.close()
+
+    run(main())
+
+
+def test_a_pause_and_what_follows_it_in_the_same_turn(run):
+    async def main():
+        transport, protocol, far = await connected()
+        for _ in range(3):
+            transport.pause_reading()
+            assert "read=idle" in repr(transport)
+            transport.resume_reading()
+            assert "read=polling" in repr(transport)
+        far.send(b"one")
+        assert await protocol.received(3) == b"one"
+        # A pause that something comes into, twice, and one that the peer ends in.
+        for text in b"two", b"three":
+            transport.pause_reading()
+            far.send(text)
+            await asyncio.sleep(0.01)
+            assert "read=idle" in repr(transport)
+            assert text not in protocol.data
+            transport.resume_reading()
+            while text not in protocol.data:
+                await asyncio.sleep(0.001)
+        transport.pause_reading()
+        far.close()
+        await asyncio.sleep(0.01)
+        assert not protocol.ended.done()
+        transport.resume_reading()
+        await protocol.lost
+
+    run(main())
+
+
+@pytest.mark.parametrize("how", ["close", "abort"])
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_paused_connection_ends(run, how, heard):
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, protocol, far = await connected()
+        number = transport.get_extra_info("socket").fileno()
+        transport.pause_reading()
+        if heard:
+            far.send(b"unheard")
+            await asyncio.sleep(0.01)
+        getattr(transport, how)()
+        await protocol.lost
+        await asyncio.sleep(0)
+        assert protocol.data == b""
+        assert loop.remove_reader(number) is False
+        far.close()
+
+    run(main())
+
+
+@pytest.mark.conbrio_only
+def test_a_pause_does_not_keep_the_loop_busy(run):
+    async def main():
+        transport, protocol, far = await connected()
+        transport.pause_reading()
+        far.send(b"waits")
+        before = time.process_time()
+        await asyncio.sleep(0.2)
+        assert time.process_time() - before < 0.1
+        transport.resume_reading()
+        assert await protocol.received(5) == b"waits"
+        await finish(transport, protocol, far)
 
     run(main())
 

@@ -395,3 +395,33 @@ def test_a_socket_with_a_send_of_its_own_is_asked_by_it(run):
         return heard
 
     assert run(main()) == b"HELLO"
+
+
+@pytest.mark.parametrize("memory", [b"abc", "abc", memoryview(bytearray(6))[::2], None])
+def test_memory_that_cannot_be_received_into(same, memory):
+    async def scenario(loop):
+        near, far = peers.unix_pair()
+        far.send(b"x")
+        try:
+            await loop.sock_recv_into(near, memory)
+        finally:
+            near.close()
+            far.close()
+
+    assert same(scenario)
+
+
+def test_memory_is_the_programs_own_while_nothing_comes(run):
+    async def main():
+        near, far = peers.unix_pair()
+        memory = bytearray(4)
+        receiving = asyncio.ensure_future(asyncio.get_running_loop().sock_recv_into(near, memory))
+        await asyncio.sleep(0)
+        memory += b"more"
+        far.send(b"123456")
+        assert await receiving == 6
+        assert memory == b"123456re"
+        near.close()
+        far.close()
+
+    run(main())

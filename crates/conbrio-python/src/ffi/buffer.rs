@@ -35,7 +35,11 @@ impl Buffer {
             drop(raised.take());
             // SAFETY: a live object's class has a name.
             let class = unsafe { CStr::from_ptr((*object.class()).tp_name) };
-            let class = class.to_string_lossy();
+            let class = if object.is_none() {
+                "None".into()
+            } else {
+                class.to_string_lossy()
+            };
             PyTypeError::new_err(format!(
                 "{whose} must be read-write bytes-like object, not {class}"
             ))

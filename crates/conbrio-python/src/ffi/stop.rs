@@ -12,8 +12,7 @@ use pyo3::types::PyDict;
 use super::call::tuple;
 use super::class::Builder;
 use super::instance::{Class, ClassState, Own};
-#[cfg(Py_3_12)]
-use super::layout::{is_traced, prove_tracing};
+use super::layout::{is_watched, prove_tracing};
 use super::object::{Object, Outcome, Slot, object, raise};
 use super::visit::Visit;
 
@@ -70,10 +69,7 @@ impl Stop {
 /// Whether there is such a class, and nobody looks on: debuggers know `StopIteration` itself, and stop at others.
 #[inline]
 pub(super) fn is_apt(py: Python<'_>) -> bool {
-    #[cfg(Py_3_12)]
-    return !STATE.kind().is_null() && !is_traced(py);
-    #[cfg(not(Py_3_12))]
-    return false;
+    !STATE.kind().is_null() && !is_watched(py)
 }
 
 /// Raises one with `value`, where that is apt.
@@ -106,8 +102,7 @@ pub(super) fn stop(py: Python<'_>, value: &Object) -> Outcome<()> {
 pub(crate) fn make_class(py: Python<'_>) -> PyResult<()> {
     let base = py.get_type::<PyStopIteration>();
     prove(py, base.as_any())?;
-    #[cfg(Py_3_12)]
-    {
+    if cfg!(Py_3_12) {
         prove_tracing(py);
         Builder::<Stop>::new(c"Signal the end from iterator.__next__().")
             .create(py, Some(base.as_any()))?;

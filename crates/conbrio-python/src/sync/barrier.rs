@@ -307,7 +307,12 @@ pub(super) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 }
 
 /// An op that does `deed`, or what asyncio's method returns.
-fn made(py: Python<'_>, this: &Instance<Barrier>, deed: &'static Deed, name: &str) -> Outcome<Ref> {
+fn made(
+    py: Python<'_>,
+    this: &Instance<Barrier>,
+    deed: &'static Deed,
+    name: &'static str,
+) -> Outcome<Ref> {
     if this.shape.is_foreign() {
         return delegate(py, this, name, &[]);
     }

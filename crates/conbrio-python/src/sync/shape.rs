@@ -13,7 +13,7 @@ use pyo3::types::{PyFunction, PyString, PySuper, PyTuple, PyType};
 use crate::engine::Engine;
 use crate::ffi::{
     Args, Class, Instance, Object, Outcome, Ref, Slot, Unchanged, attribute, call, class_of,
-    lookup, object, thread_ident, version_tag,
+    lookup, object, thread_ident, tuple_items, version_tag,
 };
 use crate::names;
 use crate::report::text_of;
@@ -197,7 +197,7 @@ fn judge(class: &Bound<'_, PyType>, home: &Unchanged, inner: &[&str], outer: &[&
 pub(super) fn delegate<T: Class>(
     py: Python<'_>,
     this: &Instance<T>,
-    name: &str,
+    name: &'static str,
     args: &[&Object],
 ) -> Outcome<Ref> {
     if let Some(function) = next_function::<T>(py, this, name) {
@@ -218,7 +218,7 @@ pub(super) fn delegate<T: Class>(
 pub(super) fn delegate_all<T: Class>(
     py: Python<'_>,
     this: &Instance<T>,
-    name: &str,
+    name: &'static str,
     args: &Args<'_>,
 ) -> Outcome<Ref> {
     if args.keywords().next().is_none() {
@@ -243,6 +243,9 @@ pub(super) fn initialise_next<T: Class>(
     args: &Object,
     keywords: Option<&Object>,
 ) -> Outcome<()> {
+    if keywords.is_none_or(|keywords| keywords.bind(py).is_empty().unwrap_or(false)) {
+        return delegate(py, this, "__init__", tuple_items(args)).map(drop);
+    }
     let method = next_method::<T>(py, this, "__init__")?;
     let args = args.bind(py).to_owned().cast_into::<PyTuple>();
     let keywords = keywords
@@ -260,11 +263,47 @@ pub(super) fn initialise_next<T: Class>(
     Ok(())
 }
 
+/// A function that `next_function` has found: for the class that had the tag, under a name that lies there.
+struct Found {
+    tag: u32,
+    name: (usize, usize),
+    function: Py<PyAny>,
+}
+
+/// The last ones, each in the place that tag and name give it.
+static FOUND: Mutex<[Option<Found>; 256]> = Mutex::new([const { None }; 256]);
+
 /// The function that the next class has under `name`, where that is asyncio's and nothing stands beside: what `super()`
 /// would lead to, without the way.
-fn next_function<T: Class>(py: Python<'_>, this: &Instance<T>, name: &str) -> Option<Ref> {
-    let order = this.object().bind(py).get_type().mro();
-    let native = class_of::<T>(py);
+fn next_function<T: Class>(py: Python<'_>, this: &Instance<T>, name: &'static str) -> Option<Ref> {
+    let class = this.object().bind(py).get_type();
+    let tag = version_tag(object(&class));
+    let key = (name.as_ptr().addr(), name.len());
+    let place = (tag as usize).wrapping_mul(31).wrapping_add(key.0) % 256;
+    if let Ok(found) = FOUND.lock()
+        && let Some(Some(found)) = found.get(place)
+        && (found.tag, found.name) == (tag, key)
+    {
+        return Some(object(found.function.bind(py)).share());
+    }
+    let function = look_up_next::<T>(py, &class, name)?;
+    if tag != 0
+        && let Ok(mut found) = FOUND.lock()
+        && let Some(place) = found.get_mut(place)
+    {
+        let function = function.bind(py).to_owned().unbind();
+        *place = Some(Found {
+            tag,
+            name: key,
+            function,
+        });
+    }
+    Some(function)
+}
+
+#[cold]
+fn look_up_next<T: Class>(py: Python<'_>, class: &Bound<'_, PyType>, name: &str) -> Option<Ref> {
+    let (order, native) = (class.mro(), class_of::<T>(py));
     let place = order.iter().position(|class| class.is(&native))?;
     let next = order.get_item(place + 1).ok()?.cast_into::<PyType>().ok()?;
     let rest = next.mro();

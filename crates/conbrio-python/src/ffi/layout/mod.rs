@@ -12,7 +12,6 @@ mod attributes;
 mod fields;
 mod handles;
 mod proof;
-#[cfg(Py_3_12)]
 mod tracing;
 mod transports;
 
@@ -25,8 +24,7 @@ pub(crate) use fields::{
 };
 pub(crate) use handles::{HandleFields, TimerFields};
 pub(crate) use proof::{PROBE, prove, prove_handles};
-#[cfg(Py_3_12)]
-pub(crate) use tracing::{is_traced, prove_tracing};
+pub(crate) use tracing::{is_watched, prove_tracing};
 pub(crate) use transports::{ExtraField, TransportFields, prove_extra, prove_transports};
 
 use std::cell::Cell;
