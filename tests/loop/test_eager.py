@@ -62,6 +62,60 @@ def test_eager_factories(loop, Task):
     assert loop.run_until_complete(main()) == ([True] * 3, [True] * 3)
 
 
+OPTIONS = [{}, {"name": "given"}, {"name": None}, {"context": contextvars.copy_context()}]
+if sys.version_info >= (3, 14):
+    OPTIONS += [{"eager_start": False}, {"eager_start": True, "name": 5}, {"eager_start": None}]
+
+
+@pytest.mark.parametrize("number", range(len(OPTIONS)))
+def test_what_the_eager_factory_makes_of_each_option(same, number):
+    options = OPTIONS[number]
+
+    async def scenario(loop):
+        order = []
+        variable = contextvars.ContextVar("variable", default="outside")
+
+        async def step(word):
+            task = asyncio.current_task()
+            order.append((word, task.get_name() if "name" in options else None, variable.get()))
+            variable.set("inside")
+            if word == "fails":
+                raise ValueError(word)
+            if word == "waits":
+                await asyncio.sleep(0)
+                order.append("waited")
+            return word
+
+        def once(word):
+            task = loop.create_task(step(word), **options)
+            order.append((task.done(), variable.get(), task in asyncio.all_tasks()))
+            order.append(task.get_name() if "name" in options else None)
+            return task
+
+        loop.set_task_factory(asyncio.eager_task_factory)
+        tasks = [once(word) for word in ("returns", "waits", "fails")]
+        order.append(await asyncio.gather(*tasks, return_exceptions=True))
+        async with asyncio.TaskGroup() as group:
+            order.append(group.create_task(step("grouped")).done())
+        return order
+
+    same(scenario)
+
+
+def test_what_the_eager_factory_refuses(same):
+    def scenario(loop):
+        loop.set_task_factory(asyncio.eager_task_factory)
+        refused = []
+        for given, options in [((5,), {}), ((), {}), ((1, 2), {}), ((5,), {"what": 1})]:
+            try:
+                loop.create_task(*given, **options)
+            except TypeError:
+                refused.append(given)
+        return refused
+
+    assert len(same(scenario)) == 4
+
+
 def test_eager_step_is_in_its_own_context(loop, Task):
     variable = contextvars.ContextVar("variable", default=0)
 

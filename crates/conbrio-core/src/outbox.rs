@@ -9,6 +9,10 @@ use std::io::{self, IoSlice};
 
 /// How many chunks one call sends at most.
 const SLICES: usize = 64;
+/// From how many owed chunks on they are many.
+const MANY: usize = 256;
+/// How many one call sends then; the kernel takes no more.
+const MANY_SLICES: usize = 1024;
 /// How many places an empty queue keeps.
 const KEPT: usize = 16;
 /// asyncio's high mark.
@@ -194,8 +198,10 @@ impl<B: AsRef<[u8]>> Outbox<B> {
             let head = IoSlice::new(first.as_ref().get(self.sent..).unwrap_or_default());
             let (offered, result) = if self.rest.is_empty() {
                 (head.len(), send(&[head]))
+            } else if self.rest.len() < MANY {
+                self.gather::<SLICES>(head, &mut send)
             } else {
-                self.gather(head, &mut send)
+                self.gather::<MANY_SLICES>(head, &mut send)
             };
             let taken = match result {
                 Ok(taken) => taken,
@@ -229,12 +235,12 @@ impl<B: AsRef<[u8]>> Outbox<B> {
     }
 
     /// Offers as many chunks as one call takes; says how many bytes that were, and what came.
-    fn gather(
+    fn gather<const COUNT: usize>(
         &self,
         head: IoSlice<'_>,
         send: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> (usize, io::Result<usize>) {
-        let mut slices = [IoSlice::new(&[]); SLICES];
+        let mut slices = [IoSlice::new(&[]); COUNT];
         let chunks = self.rest.iter().map(|chunk| IoSlice::new(chunk.as_ref()));
         let (mut count, mut offered) = (0, 0);
         for (place, slice) in slices.iter_mut().zip(std::iter::once(head).chain(chunks)) {
@@ -279,7 +285,7 @@ mod tests {
 
     use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
 
-    use super::{BadLimits, Flush, KEPT, Outbox, SLICES};
+    use super::{BadLimits, Flush, KEPT, MANY_SLICES, Outbox};
 
     /// Takes at most `room` bytes.
     fn take(into: &mut Vec<u8>, room: usize, slices: &[IoSlice<'_>]) -> usize {
@@ -303,7 +309,7 @@ mod tests {
                     outbox.push(chunk);
                 }
                 let flush = outbox.flush(|slices| {
-                    assert!(!slices.is_empty() && slices.len() <= SLICES);
+                    assert!(!slices.is_empty() && slices.len() <= MANY_SLICES);
                     assert!(slices.iter().all(|slice| !slice.is_empty()));
                     Ok(take(&mut got, room, slices))
                 });
@@ -339,14 +345,18 @@ mod tests {
     #[test]
     fn more_chunks_than_a_call_takes_are_sent_in_several() {
         let mut outbox = Outbox::new();
-        (0..200_u8).for_each(|byte| outbox.push([byte]));
-        let mut calls = Vec::new();
-        let done = outbox.flush(|slices| {
-            calls.push(slices.len());
-            Ok(slices.len())
-        });
-        assert_eq!(done.unwrap(), Flush::Done);
-        assert_eq!(calls, [64, 64, 64, 8]);
+        let mut calls_for = |chunks: usize| {
+            (0..chunks).for_each(|_| outbox.push([1_u8]));
+            let mut calls = Vec::new();
+            let done = outbox.flush(|slices| {
+                calls.push(slices.len());
+                Ok(slices.len())
+            });
+            assert_eq!(done.unwrap(), Flush::Done);
+            calls
+        };
+        assert_eq!(calls_for(200), [64, 64, 64, 8]);
+        assert_eq!(calls_for(2000), [MANY_SLICES, 976]);
         assert!(outbox.rest.capacity() <= KEPT);
     }
 

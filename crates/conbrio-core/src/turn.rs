@@ -92,12 +92,21 @@ impl<R> Works<R> {
         if self.is_idle() {
             return Beginning::Sleep(self.timers.next_deadline());
         }
-        if !self.watching || self.is_patient(ticks) {
-            self.skipped += 1;
-            self.stats.polls_skipped.count();
+        if self.skips(ticks) {
             return Beginning::Skip;
         }
         Beginning::Look
+    }
+
+    /// Whether a turn that has something to run goes without asking the driver; counts it if so.
+    #[inline]
+    fn skips(&mut self, ticks: impl FnOnce() -> u64) -> bool {
+        let skips = !self.watching || self.is_patient(ticks);
+        if skips {
+            self.skipped += 1;
+            self.stats.polls_skipped.count();
+        }
+        skips
     }
 
     /// Whether what descriptors have to say can wait for another turn.
@@ -245,6 +254,8 @@ fn sleep<H: Host>(host: &H, deadline: f64) -> Result<(), H::Failure> {
     let left = (deadline - host.now()?).min(LONGEST_WAIT);
     match Duration::try_from_secs_f64(left) {
         Ok(left) if !left.is_zero() => look(host, Timeout::Within(left)),
+        // A timer is due: that is something to run.
+        _ if host.works(|works| works.skips(|| host.ticks())) => Ok(()),
         _ => look(host, Timeout::Now),
     }
 }

@@ -281,6 +281,7 @@ imports! {
     timer_handle_class = "asyncio.events", "TimerHandle";
     get_asyncgen_hooks = "sys", "get_asyncgen_hooks";
     set_asyncgen_hooks = "sys", "set_asyncgen_hooks";
+    eager_task_factory = "asyncio.tasks", "eager_task_factory";
     stop_when_done = "asyncio.base_events", "_run_until_complete_cb";
     base_event_loop = "asyncio.base_events", "BaseEventLoop";
     buffered_protocol = "asyncio.protocols", "BufferedProtocol";

@@ -228,9 +228,21 @@ pub(super) fn task_of(
     task::create(py, this, &making).map(Some)
 }
 
+/// Whether a task factory is asyncio's own eager one, of which the outcome is known. CPython: before 3.14 its tasks get
+/// their names only when they have been made, so after an eager step.
+#[cold]
+fn is_eager_factory(py: Python<'_>, factory: &Object) -> Outcome<bool> {
+    Ok(cfg!(Py_3_14) && factory.is(names::eager_task_factory(py)?))
+}
+
 fn create_task(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<Ref> {
     this.check_closed()?;
-    if !this.task_factory.is_empty() || !makes_natively(py, this) {
+    let by_factory = match this.task_factory.share() {
+        Some(factory) if is_eager_factory(py, &factory)? => true,
+        Some(_) => return fallback::create_task(py, this, args),
+        None => false,
+    };
+    if !makes_natively(py, this) {
         return fallback::create_task(py, this, args);
     }
     let [Some(coroutine), name, context, eager] = args.parse(&Parameters {
@@ -247,9 +259,7 @@ fn create_task(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outco
     else {
         return Ok(Ref::none());
     };
-    let eager = eager
-        .filter(|eager| !eager.is_none())
-        .map_or(Ok(false), |eager| is_true(py, eager))?;
+    let eager = eager.map_or(Ok(by_factory), |eager| is_true(py, eager))?;
     Ok(task::create(
         py,
         this,
