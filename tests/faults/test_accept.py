@@ -197,3 +197,36 @@ def test_a_connection_gone_before_accept_is_nothing(run, caplog):
 
     run(main())
     assert [record.getMessage() for record in caplog.records] == []
+
+
+@pytest.mark.slow
+def test_the_loop_lives_on_when_a_listener_cannot_be_armed_again(run, few_descriptors):
+    async def main():
+        loop = asyncio.get_running_loop()
+        complaints = []
+        loop.set_exception_handler(lambda _, context: complaints.append(context["message"]))
+        server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
+        number = server.sockets[0].fileno()
+        client, spare = socket.socket(), socket.socketpair()
+        client.setblocking(False)
+        few_descriptors(4)
+        taken = fill()
+        with pytest.raises(BlockingIOError):
+            client.connect(server.sockets[0].getsockname())
+        await until(lambda: complaints)
+        # What epoll refuses to watch, under the listener's number.
+        os.dup2(taken[0], number)
+        for fd in taken:
+            os.close(fd)
+        await asyncio.sleep(asyncio.constants.ACCEPT_RETRY_DELAY + 0.1)
+        for sock in (client, *spare):
+            sock.close()
+        server.close()
+        await server.wait_closed()
+        return complaints
+
+    complaints = run(main())
+    assert complaints[0] == "socket.accept() out of system resource"
+    # A driver that asks the system only when it waits hears of it later.
+    again = set(complaints) - {complaints[0]}
+    assert all("Exception in callback" in message for message in again)
