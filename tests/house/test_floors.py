@@ -16,10 +16,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # Lowest floor first; rooms of one line do not know each other.
 FLOORS: dict[str, list[str]] = {
-    "conbrio-driver": ["event sys", "driver wake", "epoll poll uring sim", "any", "lib"],
+    "conbrio-driver": ["event sys", "driver", "wake epoll poll uring sim", "any", "lib"],
     "conbrio-core": [
         "clock ready timers inbox sources outbox inflow lines waiters signals child stats",
-        "stream datagram listener dial jobs",
+        "stream datagram listener dial jobs lookout",
         "resolve turn",
         "lib",
     ],

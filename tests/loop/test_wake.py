@@ -1,7 +1,11 @@
 """Work that comes while the loop makes up its mind to sleep: nothing of it may be slept over."""
 
 import asyncio
+import os
+import signal
+import socket
 import threading
+import time
 
 import pytest
 
@@ -44,3 +48,93 @@ def test_a_loop_in_another_thread_hears_everything(loop):
         asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result(20)
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
+
+
+class Questions:
+    """A thread that hands in a call and waits until it has run, again and again: each answer follows at once."""
+
+    def __init__(self, loop, pause=lambda: None):
+        self.loop, self.pause, self.count, self.over = loop, pause, 0, threading.Event()
+        self.thread = threading.Thread(target=self.ask)
+
+    def ask(self):
+        answered = threading.Lock()
+        answered.acquire()
+        while not self.over.is_set():
+            self.pause()
+            self.loop.call_soon_threadsafe(answered.release)
+            assert answered.acquire(timeout=20)
+            self.count += 1
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        while self.thread.is_alive():
+            self.loop.run_until_complete(asyncio.sleep(0.01))
+        self.thread.join()
+
+
+def test_timers_and_descriptors_are_heard_while_a_thread_asks(loop):
+    """A loop that looks out for the thread does not look away from the rest."""
+
+    async def main():
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.setblocking(False)
+            for step in range(50):
+                begun = loop.time()
+                await asyncio.sleep(0.002)
+                assert loop.time() - begun >= 0.002
+                threading.Timer(0.001 * (step % 3), theirs.send, (b"x",)).start()
+                assert await asyncio.wait_for(loop.sock_recv(ours, 1), 20) == b"x"
+
+    with Questions(loop) as questions:
+        loop.run_until_complete(main())
+    assert questions.count > 50
+
+
+@pytest.mark.parametrize("micros", [0, 20, 48, 52, 200])
+def test_questions_at_any_pace_are_answered(loop, micros):
+    """Also the one that comes in the moment in which the loop stops looking out and falls asleep."""
+
+    def pause():
+        end = time.perf_counter() + micros / 1e6
+        while time.perf_counter() < end:
+            pass
+
+    with Questions(loop, pause) as questions:
+        loop.run_until_complete(asyncio.sleep(0.5))
+    assert questions.count > 100
+
+
+def test_signals_are_heard_while_a_thread_asks(loop):
+    heard = []
+    loop.add_signal_handler(signal.SIGUSR1, heard.append, "loop")
+    former = signal.signal(signal.SIGUSR2, lambda *_: heard.append("python"))
+    try:
+        with Questions(loop):
+            for count in range(1, 21):
+                for name, number in (("loop", signal.SIGUSR1), ("python", signal.SIGUSR2)):
+                    os.kill(os.getpid(), number)
+                    loop.run_until_complete(asyncio.wait_for(until(lambda: heard.count(name) == count), 20))  # noqa: B023
+    finally:
+        signal.signal(signal.SIGUSR2, former)
+        loop.remove_signal_handler(signal.SIGUSR1)
+
+
+async def until(condition):
+    while not condition():
+        await asyncio.sleep(0.001)
+
+
+def test_a_loop_whose_questioner_is_gone_rests(loop):
+    """It looks out for a moment at most, then sleeps."""
+    with Questions(loop) as questions:
+        loop.run_until_complete(asyncio.sleep(0.2))
+    assert questions.count > 100
+    begun = time.thread_time()
+    loop.run_until_complete(asyncio.sleep(0.5))
+    assert time.thread_time() - begun < 0.05

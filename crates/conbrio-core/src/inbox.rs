@@ -4,16 +4,25 @@
 //! handed in.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use conbrio_driver::wake::Wake;
 
+/// Works, or has been told that there is something to do.
+const AWAKE: u8 = 0;
+
+/// Waits, but looks out for who comes.
+const LOOKING: u8 = 1;
+
+/// Waits for the driver, which a ring ends.
+const ASLEEP: u8 = 2;
+
 /// Runnables from other threads; one wake-up for a whole batch.
 #[derive(Debug)]
 pub struct Inbox<R> {
-    /// The loop's thread waits, or is about to, and nobody has woken it yet.
-    sleeping: AtomicBool,
+    /// How the loop's thread waits, if it does or is about to and nobody has woken it yet.
+    waits: AtomicU8,
     /// Something lies in `queue`.
     filled: AtomicBool,
     /// What native threads pushed; who holds the interpreter uses the ready queue itself.
@@ -30,7 +39,7 @@ impl<R> Inbox<R> {
     /// Makes an empty inbox of a thread that is awake.
     pub const fn new() -> Self {
         Self {
-            sleeping: AtomicBool::new(false),
+            waits: AtomicU8::new(AWAKE),
             filled: AtomicBool::new(false),
             queue: Mutex::new(VecDeque::new()),
         }
@@ -41,20 +50,42 @@ impl<R> Inbox<R> {
     #[inline]
     pub fn enter_sleep(&self) -> bool {
         // Sequentially consistent against `push`: one of the two sees what the other wrote.
-        self.sleeping.store(true, Ordering::SeqCst);
+        self.waits.store(ASLEEP, Ordering::SeqCst);
         !self.filled.load(Ordering::SeqCst)
     }
 
-    /// Notes that the loop's thread is awake.
+    /// Notes that the loop's thread is awake; true when somebody has woken it.
     #[inline]
-    pub fn leave_sleep(&self) {
-        self.sleeping.store(false, Ordering::SeqCst);
+    pub fn leave_sleep(&self) -> bool {
+        self.waits.swap(AWAKE, Ordering::SeqCst) == AWAKE
+    }
+
+    /// Notes that the loop's thread waits awake: who would wake it need not ring.
+    #[inline]
+    pub fn look_out(&self) {
+        self.waits.store(LOOKING, Ordering::SeqCst);
+    }
+
+    /// Tells whether somebody has come since the loop's thread looks out.
+    #[inline]
+    pub fn has_come(&self) -> bool {
+        self.waits.load(Ordering::SeqCst) == AWAKE
+    }
+
+    /// Goes to sleep after having looked out; false when somebody has come at the last moment.
+    #[inline]
+    pub fn fall_asleep(&self) -> bool {
+        self.waits
+            .compare_exchange(LOOKING, ASLEEP, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok()
     }
 
     /// Wakes the loop's thread if it sleeps, and at most once a sleep.
     #[inline]
     pub fn notice(&self, wake: &Wake) {
-        if self.sleeping.load(Ordering::SeqCst) && self.sleeping.swap(false, Ordering::SeqCst) {
+        if self.waits.load(Ordering::SeqCst) != AWAKE
+            && self.waits.swap(AWAKE, Ordering::SeqCst) == ASLEEP
+        {
             wake.ring();
         }
     }
@@ -96,7 +127,6 @@ mod tests {
     use std::thread;
 
     use conbrio_driver::driver::{Driver, Events, Timeout};
-    use conbrio_driver::event::{Interest, Token};
     use conbrio_driver::poll::Poll;
     use conbrio_driver::wake::Wake;
 
@@ -104,8 +134,7 @@ mod tests {
 
     fn rung(wake: &Wake) -> bool {
         let (poll, mut events) = (Poll::new(), Events::new());
-        poll.arm(wake.read_fd(), Token::WAKE, Interest::READ)
-            .unwrap();
+        wake.arm(&poll).unwrap();
         poll.wait(&mut events, Timeout::Now).unwrap();
         !events.is_empty()
     }
@@ -126,7 +155,7 @@ mod tests {
         assert!(inbox.enter_sleep());
         inbox.notice(&wake);
         assert!(rung(&wake));
-        wake.drain(&mut |_| {});
+        wake.hush();
         inbox.notice(&wake);
         assert!(!rung(&wake));
         inbox.leave_sleep();
@@ -136,9 +165,7 @@ mod tests {
     fn nothing_from_many_threads_is_lost_or_slept_over() {
         let (inbox, wake) = (Inbox::new(), Wake::new().unwrap());
         let (driver, mut events) = (Poll::new(), Events::new());
-        driver
-            .arm(wake.read_fd(), Token::WAKE, Interest::READ)
-            .unwrap();
+        wake.arm(&driver).unwrap();
         let mut heard = Vec::new();
         let timeouts = [Timeout::Now, Timeout::Forever];
         thread::scope(|scope| {
@@ -151,7 +178,7 @@ mod tests {
                 let timeout = timeouts[usize::from(inbox.enter_sleep())];
                 driver.wait(&mut events, timeout).unwrap();
                 inbox.leave_sleep();
-                wake.drain(&mut drop);
+                wake.hush();
                 let batch = inbox.take();
                 count += batch.len();
                 heard.extend(batch);

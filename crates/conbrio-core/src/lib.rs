@@ -11,6 +11,7 @@ pub mod inbox;
 pub mod inflow;
 pub mod lines;
 pub mod listener;
+pub mod lookout;
 pub mod outbox;
 pub mod ready;
 pub mod resolve;

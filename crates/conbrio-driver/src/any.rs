@@ -83,6 +83,11 @@ impl Driver for AnyDriver {
     }
 
     #[inline]
+    fn knows_edges(&self) -> bool {
+        matches!(self, Self::Epoll(_))
+    }
+
+    #[inline]
     fn wait(&self, events: &mut Events, timeout: Timeout) -> io::Result<()> {
         match self {
             Self::Epoll(driver) => driver.wait(events, timeout),

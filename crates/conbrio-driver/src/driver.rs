@@ -23,7 +23,7 @@ pub enum Timeout {
     Forever,
 }
 
-/// Watches descriptors, level-triggered.
+/// Watches descriptors, level-triggered, but for those armed with `Interest::EDGE` by a driver that knows edges.
 ///
 /// Everything takes `&self`: another thread may arm and disarm while one waits. What it changes
 /// is heard at the latest by the next wait.
@@ -49,6 +49,11 @@ pub trait Driver {
 
     /// Begins anew with exactly these, as the system reports what nobody watches; from now on it is told of every end.
     fn renew(&self, armed: &[(RawFd, Token, Interest)]) -> io::Result<()>;
+
+    /// Tells whether what is armed with `Interest::EDGE` is reported once for each arrival, read or not.
+    fn knows_edges(&self) -> bool {
+        false
+    }
 
     /// Waits until something is ready or `timeout` is over, and leaves what is ready in `events`.
     ///

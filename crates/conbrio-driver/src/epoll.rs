@@ -125,6 +125,11 @@ impl Driver for Epoll {
     }
 
     #[inline]
+    fn knows_edges(&self) -> bool {
+        true
+    }
+
+    #[inline]
     fn wait(&self, events: &mut Events, timeout: Timeout) -> io::Result<()> {
         events.ready.clear();
         match timeout {
@@ -158,7 +163,12 @@ const fn flags(interest: Interest) -> u32 {
     } else {
         0
     };
-    read | write
+    let edge = if interest.contains(Interest::EDGE) {
+        sys::epoll::EDGE
+    } else {
+        0
+    };
+    read | write | edge
 }
 
 /// Splits a descriptor into its word and its bit; negative numbers are never known.

@@ -9,8 +9,16 @@
 pub struct Token(u64);
 
 impl Token {
-    /// The wake-up pipe's registration; no table hands this token out.
+    /// The registration of the pipe for signals; no table hands this token out.
     pub const WAKE: Self = Self(u64::MAX);
+    /// The registration of the bell that other threads ring; nor this one.
+    pub const BELL: Self = Self(u64::MAX - 1);
+
+    /// Tells whether it names a loop's own wake-up.
+    #[inline]
+    pub const fn is_wake_up(self) -> bool {
+        self.0 >= Self::BELL.0
+    }
 
     /// Joins `index` and `generation` into one word.
     #[inline]
@@ -56,6 +64,8 @@ impl Interest {
     pub const WRITE: Self = Self(2);
     /// Both directions.
     pub const BOTH: Self = Self(3);
+    /// Something to read, reported once for each arrival by a driver that knows edges, else as `READ`.
+    pub const EDGE: Self = Self(5);
 
     /// Tells whether every direction of `other` is in `self`.
     #[inline]
@@ -107,7 +117,8 @@ mod tests {
         let token = Token::new(7, u32::MAX - 1);
         assert_eq!((token.index(), token.generation()), (7, u32::MAX - 1));
         assert_eq!(Token::from_bits(token.to_bits()), token);
-        assert_ne!(token, Token::WAKE);
+        assert!(!token.is_wake_up());
+        assert!(Token::WAKE.is_wake_up() && Token::BELL.is_wake_up());
     }
 
     #[test]
@@ -116,6 +127,9 @@ mod tests {
         assert_eq!(Interest::BOTH.without(Interest::READ), Interest::WRITE);
         assert!(Interest::BOTH.contains(Interest::WRITE));
         assert!(!Interest::READ.contains(Interest::BOTH));
+        assert!(
+            Interest::EDGE.contains(Interest::READ) && !Interest::BOTH.contains(Interest::EDGE)
+        );
         assert!(Interest::READ.without(Interest::READ).is_empty());
     }
 }

@@ -1,38 +1,48 @@
-//! Waking a wait from another thread or from a signal: one pipe.
+//! Waking a wait from another thread or from a signal: a bell and a pipe.
 //!
 //! Its own room because two kinds of writers share it: threads that ring, and the interpreter's
 //! signal handler, which writes signal numbers. It does not know what the woken side then does.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::driver::Driver;
+use crate::event::{Interest, Token};
 use crate::sys;
 
-/// A pipe whose reading end a driver watches.
+/// A bell and a pipe's reading end, which a driver watches.
 #[derive(Debug)]
 pub struct Wake {
+    bell: OwnedFd,
     read: OwnedFd,
     write: OwnedFd,
-    /// A zero was written and not yet drained.
-    rung: AtomicBool,
 }
 
 impl Wake {
-    /// Makes the pipe.
+    /// Makes both.
     pub fn new() -> io::Result<Self> {
         let (read, write) = sys::pipe::pipe()?;
         Ok(Self {
+            bell: sys::bell::bell()?,
             read,
             write,
-            rung: AtomicBool::new(false),
         })
     }
 
-    /// The end that a driver watches for reading.
+    /// What a driver watches for it.
     #[inline]
-    pub fn read_fd(&self) -> RawFd {
-        self.read.as_raw_fd()
+    pub fn watched(&self) -> [(RawFd, Token, Interest); 2] {
+        [
+            (self.bell.as_raw_fd(), Token::BELL, Interest::EDGE),
+            (self.read.as_raw_fd(), Token::WAKE, Interest::READ),
+        ]
+    }
+
+    /// Lets `driver` watch it.
+    pub fn arm(&self, driver: &impl Driver) -> io::Result<()> {
+        self.watched()
+            .into_iter()
+            .try_for_each(|(fd, token, interest)| driver.arm(fd, token, interest))
     }
 
     /// The end into which a signal handler writes signal numbers.
@@ -41,19 +51,24 @@ impl Wake {
         self.write.as_raw_fd()
     }
 
-    /// Makes the reading end readable, with at most one byte since the last drain.
+    /// Ends the wait that goes on or comes next.
+    #[inline]
     pub fn ring(&self) {
-        if self.rung.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        // A full pipe wakes as well as one byte more; a closed one has nobody to wake.
-        let _ = sys::pipe::write(self.write_fd(), &[0]);
+        // One that was rung 2^64 times and never hushed has ended as many waits; a closed one has nobody to wake.
+        let _ = sys::bell::ring(&self.bell);
     }
 
-    /// Reads all there is and lets `hear` know the signal numbers, in their order.
+    /// Makes the bell as if nobody had rung it: for drivers that know no edges, else every wait would end at once.
+    ///
+    /// A ring that comes before has pushed its work already, which the caller sees when it looks afterwards.
+    pub fn hush(&self) {
+        let _ = sys::bell::hush(&self.bell);
+    }
+
+    /// Reads the signal numbers that were written, and lets `hear` know them in their order.
     pub fn drain(&self, hear: &mut dyn FnMut(u8)) {
         let mut room = [0_u8; 512];
-        while let Ok(count) = sys::pipe::read(self.read_fd(), &mut room) {
+        while let Ok(count) = sys::pipe::read(self.read.as_raw_fd(), &mut room) {
             let bytes = room.get(..count).unwrap_or_default();
             bytes
                 .iter()
@@ -63,10 +78,6 @@ impl Wake {
                 break;
             }
         }
-        // After the reading: cleared before it, the byte of a ring in between would be read here
-        // and the next ring would write none. A ring that comes before this line has pushed its
-        // work already, which the caller sees when it looks after the drain.
-        self.rung.swap(false, Ordering::AcqRel);
     }
 }
 
@@ -82,22 +93,11 @@ mod tests {
     }
 
     #[test]
-    fn many_rings_are_one_byte() {
-        let wake = Wake::new().unwrap();
-        wake.ring();
-        wake.ring();
-        assert_eq!(sys::pipe::read(wake.read_fd(), &mut [9; 8]).unwrap(), 1);
-        drained(&wake);
-        wake.ring();
-        assert_eq!(sys::pipe::read(wake.read_fd(), &mut [9; 8]).unwrap(), 1);
-    }
-
-    #[test]
-    fn signals_are_heard_and_rings_are_not() {
+    fn signals_are_heard_in_their_order() {
         let wake = Wake::new().unwrap();
         sys::pipe::write(wake.write_fd(), &[15]).unwrap();
         wake.ring();
-        sys::pipe::write(wake.write_fd(), &[2]).unwrap();
+        sys::pipe::write(wake.write_fd(), &[0, 2]).unwrap();
         assert_eq!(drained(&wake), [15, 2]);
         assert_eq!(drained(&wake), [0_u8; 0]);
     }
@@ -110,10 +110,12 @@ mod tests {
     }
 
     #[test]
-    fn a_full_pipe_does_not_hold_up_the_ringer() {
+    fn a_full_pipe_is_drained_whole() {
         let wake = Wake::new().unwrap();
-        while sys::pipe::write(wake.write_fd(), &[1; 4096]).is_ok() {}
-        wake.ring();
-        assert!(!drained(&wake).is_empty());
+        let mut count = 0;
+        while let Ok(more) = sys::pipe::write(wake.write_fd(), &[1; 4096]) {
+            count += more;
+        }
+        assert_eq!(drained(&wake).len(), count);
     }
 }

@@ -292,10 +292,7 @@ fn many_are_heard_at_once() {
 fn a_thread_can_end_a_wait() {
     for name in REAL {
         let (mut bench, wake) = (Bench::new(name), Wake::new().unwrap());
-        bench
-            .driver
-            .arm(wake.read_fd(), Token::WAKE, Interest::READ)
-            .unwrap();
+        wake.arm(&bench.driver).unwrap();
         thread::scope(|scope| {
             scope.spawn(|| {
                 thread::sleep(Duration::from_millis(10));
@@ -303,11 +300,15 @@ fn a_thread_can_end_a_wait() {
             });
             assert_eq!(
                 bench.wait(Timeout::Forever),
-                [(Token::WAKE, true, false)],
+                [(Token::BELL, true, false)],
                 "{name}"
             );
         });
-        wake.drain(&mut drop);
+        let rung_once = bench.wait(Timeout::Now).is_empty();
+        assert_eq!(rung_once, bench.driver.knows_edges(), "{name}");
+        wake.ring();
+        assert!(!bench.wait(Timeout::Now).is_empty(), "{name}");
+        wake.hush();
         assert!(bench.wait(Timeout::Now).is_empty(), "{name}");
     }
 }

@@ -12,6 +12,9 @@ pub const IN: u32 = libc::EPOLLIN as u32;
 /// Writing would not wait.
 pub const OUT: u32 = libc::EPOLLOUT as u32;
 
+/// What is ready is reported once, not as long as it is.
+pub const EDGE: u32 = libc::EPOLLET.cast_unsigned();
+
 /// Adds or changes: instance, descriptor, flags, data.
 pub type Control = fn(&OwnedFd, RawFd, u32, u64) -> io::Result<()>;
 

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use conbrio_driver::any::AnyDriver;
 use conbrio_driver::driver::Driver;
-use conbrio_driver::event::{Interest, Token};
 use conbrio_driver::wake::Wake;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -73,9 +72,7 @@ impl Devices {
         };
         let wake = Wake::new().map_err(|error| failed(&error))?;
         let driver = AnyDriver::choose(driver).map_err(|error| failed(&error))?;
-        driver
-            .arm(wake.read_fd(), Token::WAKE, Interest::READ)
-            .map_err(|error| failed(&error))?;
+        wake.arm(&driver).map_err(|error| failed(&error))?;
         Ok(Self { driver, wake })
     }
 

@@ -4,11 +4,12 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 
 use conbrio_core::clock;
+use conbrio_core::lookout::{self, Ended};
 use conbrio_core::ready::Ready;
 use conbrio_core::sources::{Side, Sources};
 use conbrio_core::turn::{Host, Works};
 use conbrio_driver::driver::{Driver, Events, Timeout};
-use conbrio_driver::event::{Event, Interest, Token};
+use conbrio_driver::event::{Event, Token};
 use pyo3::prelude::*;
 
 use super::{Devices, Engine};
@@ -125,7 +126,12 @@ impl Running<'_, '_> {
         arenas::rest(self.py);
         self.engine.hear_signals(self.py, devices)?;
         let inbox = &self.engine.inbox;
-        inbox.enter_sleep();
+        let looks_out = self.engine.looks_out(self.py, devices, timeout);
+        if looks_out {
+            inbox.look_out();
+        } else {
+            inbox.enter_sleep();
+        }
         // Python has run since the turn found nothing to do (a signal's handler, a clock of somebody's own), and other
         // threads have found nobody asleep.
         let timeout = if self.works(|works| works.is_idle()) {
@@ -133,8 +139,19 @@ impl Running<'_, '_> {
         } else {
             Timeout::Now
         };
-        let waited = self.py.detach(|| devices.driver.wait(events, timeout));
-        inbox.leave_sleep();
+        let began = clock::ticks();
+        let ((ended, waited), ticks) = self.py.detach(|| {
+            let how = if looks_out && timeout != Timeout::Now {
+                lookout::wait(inbox, &devices.driver, events, timeout)
+            } else {
+                (Ended::Slept, devices.driver.wait(events, timeout))
+            };
+            (how, clock::ticks().wrapping_sub(began))
+        });
+        let rung = inbox.leave_sleep();
+        self.engine
+            .lookout
+            .lend(self.py, |lookout| lookout.learn(ended, rung, ticks));
         Ok(waited)
     }
 
@@ -155,7 +172,10 @@ impl Running<'_, '_> {
 
     /// Pushes who hears the events on the ready queue.
     fn hear(&self, devices: &Devices, events: &Events) -> Outcome<()> {
-        let woken = events.iter().any(|event| event.token == Token::WAKE);
+        let told = |token| events.iter().any(|event| event.token == token);
+        if !devices.driver.knows_edges() && told(Token::BELL) {
+            devices.wake.hush();
+        }
         let over = self.engine.sources.lend(self.py, |sources| {
             self.engine.works.lend(self.py, |works| {
                 works.stats.events.add(events.len() as u64);
@@ -165,7 +185,7 @@ impl Running<'_, '_> {
         if over {
             self.renew(devices);
         }
-        if woken {
+        if told(Token::WAKE) {
             self.hear_wake(devices)
         } else {
             Ok(())
@@ -179,17 +199,17 @@ impl Running<'_, '_> {
             .engine
             .sources
             .lend(self.py, |sources| sources.watched());
-        watched.push((devices.wake.read_fd(), Token::WAKE, Interest::READ));
+        watched.extend(devices.wake.watched());
         // Without a descriptor to spare it fails, and the next such report tries again.
         let _ = devices.driver.renew(&watched);
     }
 
-    /// Empties the wake: bytes other than zero are signals.
+    /// Empties the pipe of signals.
     fn hear_wake(&self, devices: &Devices) -> Outcome<()> {
         let mut signals = Vec::new();
         devices.wake.drain(&mut |byte| signals.push(byte));
         let mut failure = None;
-        for signal in signals.into_iter().filter(|byte| *byte != 0) {
+        for signal in signals {
             let Ok(number) = i32::from(signal).into_pyobject(self.py);
             let heard = call_method(
                 self.py,
@@ -216,7 +236,7 @@ fn push_all(
 ) -> bool {
     let is_armed = |fd| devices.driver.is_armed(fd);
     let mut over = false;
-    for event in events.iter().filter(|event| event.token != Token::WAKE) {
+    for event in events.iter().filter(|event| !event.token.is_wake_up()) {
         let heard = push_hearers(event, sources, ready);
         over |= !heard && sources.is_over(event.token, is_armed);
     }

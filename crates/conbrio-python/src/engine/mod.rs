@@ -13,6 +13,7 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use conbrio_core::inbox::Inbox;
+use conbrio_core::lookout::Lookout;
 use conbrio_core::sources::Sources;
 use conbrio_core::timers::Key;
 use conbrio_core::turn::Works;
@@ -53,6 +54,8 @@ pub(crate) struct Engine {
     arrivals: Guarded<Option<Box<Arrivals>>>,
     /// Whether the loop's thread waits.
     inbox: Arc<Inbox<()>>,
+    /// Whether it had better look out than sleep.
+    lookout: Guarded<Lookout>,
     /// Which driver was asked for.
     driver: Option<String>,
     /// Where asyncio is told the running task.
@@ -157,6 +160,7 @@ impl Engine {
             buffer: Guarded::new(None),
             arrivals: Guarded::new(None),
             inbox: Arc::new(Inbox::new()),
+            lookout: Guarded::new(Lookout::new()),
             driver,
             current: Cell::new(None),
             thread: Cell::new(0),

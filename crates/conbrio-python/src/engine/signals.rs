@@ -4,6 +4,7 @@
 
 use std::os::fd::RawFd;
 
+use conbrio_driver::driver::Timeout;
 use pyo3::prelude::*;
 
 use super::{Devices, Engine};
@@ -28,6 +29,16 @@ impl Engine {
         }
         self.former_wakeup.set(Some(former));
         check_signals(py)
+    }
+
+    /// Whether the next wait had better look out for other threads before it sleeps.
+    pub(super) fn looks_out(&self, py: Python<'_>, devices: &Devices, timeout: Timeout) -> bool {
+        self.lookout.lend(py, |lookout| lookout.pays(timeout))
+            // Signals of which somebody else is told end a sleep only.
+            && self
+                .former_wakeup
+                .get()
+                .is_none_or(|former| former < 0 || former == devices.wake.write_fd())
     }
 
     /// Gives the descriptor back at the end of a run, unless a signal handler needs ours.
