@@ -194,3 +194,99 @@ def test_write_goes_out_though_the_loop_stays_busy(run):
         return heard, turn < 50
 
     assert run(main()) == (b"x", True)
+
+
+async def write_once_a_turn(transport, far, turns=40):
+    """Lets the transport be known for one write a turn."""
+    for _ in range(turns):
+        transport.write(b".")
+        await asyncio.sleep(0)
+    heard = b""
+    while len(heard) < turns:
+        heard += await asyncio.get_running_loop().sock_recv(far, turns)
+
+
+def test_a_single_write_leaves_at_once(run):
+    """Its receiver can work while the writer goes on."""
+
+    async def main():
+        transport, protocol, far = await connected()
+        await write_once_a_turn(transport, far)
+        transport.write(b"one")
+        assert far.recv(10) == b"one"
+        assert transport.get_write_buffer_size() == 0
+        await finish(transport, protocol, far)
+
+    run(main())
+
+
+@pytest.mark.conbrio_only
+def test_a_second_write_of_a_turn_waits_and_the_next_turns_gather_again(run):
+    async def main():
+        transport, protocol, far = await connected()
+        await write_once_a_turn(transport, far)
+        transport.write(b"a")
+        assert far.recv(10) == b"a"
+        for _ in range(3):
+            for piece in (b"b", b"c", b"d"):
+                transport.write(piece)
+            with pytest.raises(BlockingIOError):
+                far.recv(10)
+            await asyncio.sleep(0)
+            assert far.recv(10) == b"bcd"
+        await finish(transport, protocol, far)
+
+    run(main())
+
+
+@pytest.mark.conbrio_only
+def test_a_single_write_waits_for_others_that_are_ready(run):
+    async def main():
+        transport, protocol, far = await connected()
+        await write_once_a_turn(transport, far)
+        asyncio.get_running_loop().call_soon(transport.write, b"b")
+        transport.write(b"a")
+        with pytest.raises(BlockingIOError):
+            far.recv(10)
+        await asyncio.sleep(0)
+        assert far.recv(10) == b"a"
+        await asyncio.sleep(0)
+        assert far.recv(10) == b"b"
+        await finish(transport, protocol, far)
+
+    run(main())
+
+
+def test_a_single_write_to_who_has_gone(run):
+    async def main():
+        transport, protocol, far = await connected()
+        await write_once_a_turn(transport, far)
+        far.close()
+        for _ in range(100):
+            transport.write(b"x")
+            if protocol.lost.done():
+                break
+            await asyncio.sleep(0)
+        await protocol.lost
+        transport.write(b"into the void")
+        await finish(transport, protocol, far)
+
+    run(main())
+
+
+def test_single_writes_of_more_than_the_system_takes(run):
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, protocol, far = await connected()
+        await write_once_a_turn(transport, far)
+        data = os.urandom(60_000)
+        reader = asyncio.ensure_future(peers.read_all(loop, far))
+        for _ in range(200):
+            transport.write(data)
+            await asyncio.sleep(0)
+        transport.close()
+        assert await reader == data * 200
+        await protocol.lost
+        far.close()
+
+    run(main())

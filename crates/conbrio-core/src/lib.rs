@@ -15,6 +15,7 @@ pub mod lookout;
 pub mod outbox;
 pub mod ready;
 pub mod resolve;
+pub mod singles;
 pub mod sources;
 pub mod stats;
 pub mod timers;

@@ -269,6 +269,14 @@ impl Instance<Engine> {
             .lend(py, |works| (works.ready.len(), works.stopping))
     }
 
+    /// The number of this turn, and whether nothing but what runs now has anything to do.
+    #[inline]
+    pub(crate) fn moment(&self, py: Python<'_>) -> (u64, bool) {
+        self.works.lend(py, |works| {
+            (works.stats.turns.get(), works.ready.is_empty())
+        })
+    }
+
     /// The number of this turn.
     #[inline]
     pub(crate) fn turn(&self, py: Python<'_>) -> u64 {

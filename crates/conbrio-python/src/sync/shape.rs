@@ -287,18 +287,21 @@ fn next_function<T: Class>(py: Python<'_>, this: &Instance<T>, name: &'static st
         return Some(object(found.function.bind(py)).share());
     }
     let function = look_up_next::<T>(py, &class, name)?;
-    if tag != 0
-        && let Ok(mut found) = FOUND.lock()
-        && let Some(place) = found.get_mut(place)
-    {
-        let function = function.bind(py).to_owned().unbind();
-        *place = Some(Found {
+    if tag != 0 {
+        let found = Found {
             tag,
             name: key,
-            function,
-        });
+            function: function.bind(py).to_owned().unbind(),
+        };
+        drop(remember(place, found));
     }
     Some(function)
+}
+
+/// Puts a finding in its place; what stood there may die once nothing is locked.
+fn remember(place: usize, finding: Found) -> Option<Found> {
+    let mut found = FOUND.lock().ok()?;
+    found.get_mut(place)?.replace(finding)
 }
 
 #[cold]

@@ -21,6 +21,7 @@ use std::os::fd::{OwnedFd, RawFd};
 
 use conbrio_core::inflow::Inflow;
 use conbrio_core::outbox::Outbox;
+use conbrio_core::singles::Singles;
 use pyo3::prelude::*;
 
 use crate::engine::Engine;
@@ -57,6 +58,8 @@ pub(crate) struct StreamTransport {
     /// What the protocol is going to be told as the reason of the loss.
     reason: Slot,
     outbox: Guarded<Outbox<Chunk>>,
+    /// Whether it writes once a turn.
+    singles: Cell<Singles>,
     /// Both addresses, until somebody asks for them.
     ends: Guarded<KeptEnds>,
     fd: Cell<RawFd>,
@@ -154,6 +157,7 @@ impl StreamTransport {
             empty_waiter: Slot::empty(),
             reason: Slot::empty(),
             outbox: Guarded::new(Outbox::new()),
+            singles: Cell::new(Singles::new()),
             ends: Guarded::new(KeptEnds::default()),
             fd: Cell::new(-1),
             life: Life::default(),
