@@ -290,3 +290,60 @@ def test_single_writes_of_more_than_the_system_takes(run):
         far.close()
 
     run(main())
+
+
+@pytest.mark.beyond_asyncio("since 3.12 it keeps the buffer itself")
+@pytest.mark.parametrize("size", [65_537, 4_000_000])
+@pytest.mark.parametrize("view", [lambda data: data, memoryview, lambda data: memoryview(data)[1:]])
+def test_much_memory_may_change_after_write(run, size, view):
+    """What the system takes at once is not copied, and the rest is: either way the memory is the program's again."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, protocol, far = await connected()
+        data = bytearray(os.urandom(size))
+        lent = view(data)
+        wanted = bytes(lent)
+        transport.write(lent)
+        assert transport.get_write_buffer_size() < len(wanted)
+        transport.write(b"end")
+        if isinstance(lent, memoryview):
+            lent.release()
+        data[:] = bytes(size)
+        data.extend(b"grown")
+        transport.close()
+        heard = await peers.read_all(loop, far)
+        await protocol.lost
+        far.close()
+        return heard == wanted + b"end"
+
+    assert run(main())
+
+
+def test_much_memory_after_write_eof_and_after_the_end(run):
+    async def main():
+        transport, protocol, far = await connected()
+        transport.write_eof()
+        with pytest.raises(RuntimeError, match=r"Cannot call write\(\) after write_eof\(\)"):
+            transport.write(bytearray(100_000))
+        await finish(transport, protocol, far)
+        transport, protocol, far = await connected()
+        transport.abort()
+        await protocol.lost
+        transport.write(bytearray(100_000))
+        far.close()
+
+    run(main())
+
+
+def test_much_memory_to_who_has_gone(run):
+    async def main():
+        transport, protocol, far = await connected()
+        far.close()
+        for _ in range(20):
+            transport.write(bytearray(100_000))
+            await asyncio.sleep(0)
+        await protocol.lost
+        transport.write(bytearray(100_000))
+
+    run(main())
