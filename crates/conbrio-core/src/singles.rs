@@ -1,22 +1,29 @@
 //! Whether a stream writes once a turn: then its bytes need not wait for others of the same turn.
 //!
-//! Its own room because it is a forecast and nothing else. It does not know what is written, or whether it was sent.
+//! Its own room because it is a forecast and nothing else, in one byte: a connection has none to spare. It does not know what
+//! is written, or when it is sent.
 
-/// After how many turns with one write the next is taken for one, at first.
-const FEW: u16 = 8;
+/// After how many turns with one write the next is taken for one.
+const FEW: u8 = 8;
 
-/// And at most, after many forecasts that were wrong.
-const MANY: u16 = 4096;
+/// And after a forecast that was wrong.
+const MANY: u8 = 128;
 
-/// Counts the turns in a row in which a stream has written once.
+/// What a turn has seen of a stream before it writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// No write.
+    Nothing,
+    /// A write that waits for the turn's end.
+    Write,
+    /// A write that was taken for the only one.
+    Single,
+}
+
+/// How many turns with one write are still missing to take the next for one.
 #[derive(Clone, Copy, Debug)]
 pub struct Singles {
-    /// The turn of the last write.
-    turn: u64,
-    /// How many turns with a write, that one included, have had no second one.
-    row: u16,
-    /// How many of them make a forecast.
-    needed: u16,
+    missing: u8,
 }
 
 impl Default for Singles {
@@ -28,80 +35,60 @@ impl Default for Singles {
 impl Singles {
     /// Of a stream that has written nothing.
     pub const fn new() -> Self {
-        Self {
-            turn: 0,
-            row: 0,
-            needed: FEW,
-        }
+        Self { missing: FEW }
     }
 
-    /// Notes a write in `turn`; tells whether it will be the only one, by all that is known.
+    /// Notes a write; tells whether it will be the only one of its turn, by all that is known.
     #[inline]
     #[must_use]
-    pub fn note(&mut self, turn: u64) -> bool {
-        if turn == self.turn {
-            self.note_another();
-            return false;
-        }
-        self.turn = turn;
-        if self.row >= self.needed {
-            return true;
-        }
-        self.row += 1;
-        false
-    }
-
-    #[cold]
-    fn note_another(&mut self) {
-        if self.row >= self.needed {
-            self.needed = self.needed.saturating_mul(2).min(MANY);
-        }
-        self.row = 0;
+    pub fn note(&mut self, before: Before) -> bool {
+        let foresees = before == Before::Nothing && self.missing == 0;
+        self.missing = match before {
+            Before::Nothing => self.missing.saturating_sub(1),
+            Before::Write => self.missing.max(FEW),
+            Before::Single => MANY,
+        };
+        foresees
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{FEW, MANY, Singles};
+    use super::{Before, FEW, MANY, Singles};
 
-    /// Writes once a turn from `turn` on; tells after how many turns a forecast is made.
-    fn until_forecast(singles: &mut Singles, turn: &mut u64) -> u16 {
+    /// Writes once a turn; tells after how many turns a forecast is made.
+    fn until_forecast(singles: &mut Singles) -> u8 {
         let mut count = 0;
-        loop {
-            *turn += 1;
-            if singles.note(*turn) {
-                return count;
-            }
+        while !singles.note(Before::Nothing) {
             count += 1;
         }
+        count
     }
 
     #[test]
     fn who_writes_once_a_turn_is_believed() {
-        let (mut singles, mut turn) = (Singles::new(), 0);
-        assert_eq!(until_forecast(&mut singles, &mut turn), FEW);
-        assert!(singles.note(turn + 1));
-        assert!(singles.note(turn + 9));
+        let mut singles = Singles::new();
+        assert_eq!(until_forecast(&mut singles), FEW);
+        assert!(singles.note(Before::Nothing));
+        assert!(singles.note(Before::Nothing));
     }
 
     #[test]
     fn who_writes_twice_is_not() {
         let mut singles = Singles::new();
-        for turn in 1..100 {
-            assert!(!singles.note(turn));
-            assert!(!singles.note(turn));
+        for _ in 0..100 {
+            assert!(!singles.note(Before::Nothing));
+            assert!(!singles.note(Before::Write));
         }
+        assert!(until_forecast(&mut singles) >= FEW - 1);
     }
 
     #[test]
-    fn a_wrong_forecast_makes_the_next_one_dearer_up_to_a_bound() {
-        let (mut singles, mut turn) = (Singles::new(), 0);
-        let mut needed = Vec::new();
-        for _ in 0..12 {
-            needed.push(until_forecast(&mut singles, &mut turn));
-            assert!(!singles.note(turn), "a second write of the same turn");
-        }
-        assert_eq!(needed.get(..3), Some([FEW, FEW * 2, FEW * 4].as_slice()));
-        assert_eq!(needed.last(), Some(&MANY));
+    fn a_wrong_forecast_makes_the_next_one_late() {
+        let mut singles = Singles::new();
+        until_forecast(&mut singles);
+        assert!(!singles.note(Before::Single));
+        assert!(!singles.note(Before::Write), "and the third keeps it so");
+        assert_eq!(until_forecast(&mut singles), MANY);
     }
 }

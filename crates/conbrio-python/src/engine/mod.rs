@@ -50,6 +50,8 @@ pub(crate) struct Engine {
     flushes: Guarded<Vec<Runnable>>,
     /// The buffer that small reads share, made by the first of them.
     buffer: Guarded<Option<Box<[u8]>>>,
+    /// The last write that was taken for the only one of its turn: which turn, and the address of who wrote.
+    pub(crate) single: Cell<Option<(u64, usize)>>,
     /// Where datagrams arrive, made by the first that does.
     arrivals: Guarded<Option<Box<Arrivals>>>,
     /// Whether the loop's thread waits.
@@ -158,6 +160,7 @@ impl Engine {
             events: Guarded::new(None),
             flushes: Guarded::new(Vec::new()),
             buffer: Guarded::new(None),
+            single: Cell::new(None),
             arrivals: Guarded::new(None),
             inbox: Arc::new(Inbox::new()),
             lookout: Guarded::new(Lookout::new()),

@@ -58,8 +58,6 @@ pub(crate) struct StreamTransport {
     /// What the protocol is going to be told as the reason of the loss.
     reason: Slot,
     outbox: Guarded<Outbox<Chunk>>,
-    /// Whether it writes once a turn.
-    singles: Cell<Singles>,
     /// Both addresses, until somebody asks for them.
     ends: Guarded<KeptEnds>,
     fd: Cell<RawFd>,
@@ -91,6 +89,8 @@ struct Life {
     lost: Cell<u32>,
     /// What reads were like.
     inflow: Cell<Inflow>,
+    /// Whether it writes once a turn.
+    singles: Cell<Singles>,
 }
 
 static STATE: ClassState = ClassState::new();
@@ -157,7 +157,6 @@ impl StreamTransport {
             empty_waiter: Slot::empty(),
             reason: Slot::empty(),
             outbox: Guarded::new(Outbox::new()),
-            singles: Cell::new(Singles::new()),
             ends: Guarded::new(KeptEnds::default()),
             fd: Cell::new(-1),
             life: Life::default(),

@@ -3,6 +3,7 @@
 use std::io;
 
 use conbrio_core::outbox::Flush;
+use conbrio_core::singles::Before;
 use conbrio_core::sources::Side;
 use conbrio_driver::sys::socket;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
@@ -323,10 +324,21 @@ fn owe(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<()> {
 #[inline]
 fn is_single(py: Python<'_>, this: &Instance<StreamTransport>, engine: &Instance<Engine>) -> bool {
     let (turn, alone) = engine.moment(py);
-    let mut singles = this.singles.get();
-    let single = singles.note(turn);
-    this.singles.set(singles);
-    single && alone
+    let here = Some((turn, this.object().as_ptr().addr()));
+    let before = if this.life.flush_due.get() {
+        Before::Write
+    } else if engine.single.get() == here {
+        Before::Single
+    } else {
+        Before::Nothing
+    };
+    let mut singles = this.life.singles.get();
+    let foreseen = singles.note(before);
+    this.life.singles.set(singles);
+    if foreseen && alone {
+        engine.single.set(here);
+    }
+    foreseen && alone
 }
 
 /// The end of the turn.
