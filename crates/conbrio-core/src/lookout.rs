@@ -67,6 +67,8 @@ pub struct Lookout {
     habits: [Habit; 2],
     /// The last wait was ended by something else.
     otherwise: bool,
+    /// Some wait was ended by a thread.
+    met: bool,
 }
 
 impl Default for Lookout {
@@ -86,7 +88,13 @@ impl Lookout {
         Self {
             habits: [none; 2],
             otherwise: false,
+            met: false,
         }
+    }
+
+    /// Whether a thread has ever ended a wait.
+    pub const fn has_met_threads(&self) -> bool {
+        self.met
     }
 
     #[inline]
@@ -119,6 +127,7 @@ impl Lookout {
             Ended::Slept => habit.quick = 0,
         }
         self.otherwise = !rung;
+        self.met |= rung;
     }
 }
 

@@ -32,6 +32,9 @@ use devices::Origin;
 pub(crate) use devices::{Devices, forked};
 pub(crate) use host::Running;
 
+/// How long a loop that threads have woken leaves them the interpreter when it is closed.
+const FAREWELL: std::time::Duration = std::time::Duration::from_micros(200);
+
 /// How many flushes make a crowd.
 const CROWD: usize = 128;
 
@@ -356,6 +359,10 @@ impl Engine {
     pub(crate) fn close(&self, py: Python<'_>) {
         self.closed.set(true);
         self.forget_signals(py);
+        if self.lookout.lend(py, |lookout| lookout.has_met_threads()) {
+            // Threads that were told to end do so: CPython's loop lets others run at each of its last polls.
+            py.detach(|| std::thread::sleep(FAREWELL));
+        }
         let works = self.works.take();
         let sources = self.sources.take();
         let flushes = self.flushes.take();
