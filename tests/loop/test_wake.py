@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import queue
 import signal
 import socket
 import threading
@@ -123,6 +124,32 @@ def test_signals_are_heard_while_a_thread_asks(loop):
     finally:
         signal.signal(signal.SIGUSR2, former)
         loop.remove_signal_handler(signal.SIGUSR1)
+
+
+def test_a_closing_loop_lets_threads_end(loop_factory):
+    """A pool's thread that the last callback tells to end does not outlive the loop by a turn of the interpreter's lock."""
+
+    def closed_before_it_ended():
+        loop, jobs = loop_factory(), queue.SimpleQueue()
+
+        def work():
+            while jobs.get() is not None:
+                loop.call_soon_threadsafe(answered.set_result, None)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        for _ in range(3):
+            answered = loop.create_future()
+            jobs.put("job")
+            loop.run_until_complete(answered)
+        jobs.put(None)
+        loop.close()
+        alive = thread.is_alive()
+        thread.join()
+        return alive
+
+    # One that finds no processor in time proves nothing.
+    assert not all(closed_before_it_ended() for _ in range(30))
 
 
 async def until(condition):

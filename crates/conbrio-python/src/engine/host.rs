@@ -126,7 +126,11 @@ impl Running<'_, '_> {
         arenas::rest(self.py);
         self.engine.hear_signals(self.py, devices)?;
         let inbox = &self.engine.inbox;
-        let looks_out = self.engine.looks_out(self.py, devices, timeout);
+        let looks_out = self
+            .engine
+            .lookout
+            .lend(self.py, |lookout| lookout.pays(timeout))
+            && !self.engine.are_signals_told_elsewhere(devices);
         if looks_out {
             inbox.look_out();
         } else {

@@ -4,7 +4,6 @@
 
 use std::os::fd::RawFd;
 
-use conbrio_driver::driver::Timeout;
 use pyo3::prelude::*;
 
 use super::{Devices, Engine};
@@ -31,14 +30,11 @@ impl Engine {
         check_signals(py)
     }
 
-    /// Whether the next wait had better look out for other threads before it sleeps.
-    pub(super) fn looks_out(&self, py: Python<'_>, devices: &Devices, timeout: Timeout) -> bool {
-        self.lookout.lend(py, |lookout| lookout.pays(timeout))
-            // Signals of which somebody else is told end a sleep only.
-            && self
-                .former_wakeup
-                .get()
-                .is_none_or(|former| former < 0 || former == devices.wake.write_fd())
+    /// Whether somebody else's descriptor is told of signals: they end a wait that sleeps, and no other.
+    pub(super) fn are_signals_told_elsewhere(&self, devices: &Devices) -> bool {
+        self.former_wakeup
+            .get()
+            .is_some_and(|former| former >= 0 && former != devices.wake.write_fd())
     }
 
     /// Gives the descriptor back at the end of a run, unless a signal handler needs ours.
