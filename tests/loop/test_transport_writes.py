@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import socket
+import struct
 
 import pytest
 
@@ -347,3 +349,34 @@ def test_much_memory_to_who_has_gone(run):
         transport.write(bytearray(100_000))
 
     run(main())
+
+
+def segments_sent(sock):
+    """How many pieces of data the system has sent for a TCP connection: ``tcpi_data_segs_out``."""
+    return struct.unpack_from("I", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192), 156)[0]
+
+
+@pytest.mark.beyond_asyncio("it sends each write by itself")
+@pytest.mark.parametrize("known_to_write_once", [False, True])
+def test_all_writes_of_a_turn_leave_in_one_piece(run, known_to_write_once):
+    async def main():
+        loop = asyncio.get_running_loop()
+        near, far = peers.tcp_pair()
+        transport, _ = await loop.connect_accepted_socket(asyncio.Protocol, near)
+        if known_to_write_once:
+            await write_once_a_turn(transport, far)
+        sent = []
+        for _ in range(3):
+            before = segments_sent(near)
+            for piece in range(20):
+                transport.write(b"%d" % piece)
+            transport.writelines([b"a", b"b"])
+            await asyncio.sleep(0.001)
+            sent.append(segments_sent(near) - before)
+        transport.abort()
+        await asyncio.sleep(0)
+        far.close()
+        return sent
+
+    # A connection that has written once a turn so far: its first write goes by itself, once.
+    assert run(main()) == [2 if known_to_write_once else 1, 1, 1]

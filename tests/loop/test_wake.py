@@ -115,12 +115,18 @@ def test_signals_are_heard_while_a_thread_asks(loop):
     heard = []
     loop.add_signal_handler(signal.SIGUSR1, heard.append, "loop")
     former = signal.signal(signal.SIGUSR2, lambda *_: heard.append("python"))
+
+    async def main():
+        for count in range(1, 21):
+            for name, number in (("loop", signal.SIGUSR1), ("python", signal.SIGUSR2)):
+                os.kill(os.getpid(), number)
+                # Sleeps: a turn that has something to run would look by itself.
+                while heard.count(name) < count:
+                    await asyncio.sleep(0.001)
+
     try:
         with Questions(loop):
-            for count in range(1, 21):
-                for name, number in (("loop", signal.SIGUSR1), ("python", signal.SIGUSR2)):
-                    os.kill(os.getpid(), number)
-                    loop.run_until_complete(asyncio.wait_for(until(lambda: heard.count(name) == count), 20))  # noqa: B023
+            loop.run_until_complete(asyncio.wait_for(main(), 60))
     finally:
         signal.signal(signal.SIGUSR2, former)
         loop.remove_signal_handler(signal.SIGUSR1)
@@ -150,11 +156,6 @@ def test_a_closing_loop_lets_threads_end(loop_factory):
 
     # One that finds no processor in time proves nothing.
     assert not all(closed_before_it_ended() for _ in range(30))
-
-
-async def until(condition):
-    while not condition():
-        await asyncio.sleep(0.001)
 
 
 def test_a_loop_whose_questioner_is_gone_rests(loop):
