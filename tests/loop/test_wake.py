@@ -121,7 +121,7 @@ def test_signals_are_heard_while_a_thread_asks(loop):
             for name, number in (("loop", signal.SIGUSR1), ("python", signal.SIGUSR2)):
                 os.kill(os.getpid(), number)
                 # Sleeps: a turn that has something to run would look by itself.
-                while heard.count(name) < count:
+                while heard.count(name) < count:  # noqa: ASYNC110
                     await asyncio.sleep(0.001)
 
     try:
