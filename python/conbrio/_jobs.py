@@ -18,7 +18,7 @@ __all__ = ["Jobs", "executes_as_usual"]
 
 
 def _ends_at_once() -> bool:
-    """Tell whether this CPython ends a job's future at once when the job ends in the loop's thread."""
+    """Tell whether this CPython ends a job's future at once when it ends in the loop's thread."""
     chain = futures._chain_future  # type: ignore[attr-defined]  # noqa: SLF001
     code = getattr(chain, "__code__", None)
     inner = (getattr(const, "co_names", ()) for const in getattr(code, "co_consts", ()))

@@ -95,7 +95,7 @@ WRONG = {
 def test_what_a_wrong_call_raises_has_its_context(loop, what):
     done, pending = loop.create_future(), loop.create_future()
     done.set_result(1)
-    with pytest.raises(asyncio.InvalidStateError) as caught:
+    with pytest.raises(asyncio.InvalidStateError) as caught:  # noqa: PT012
         try:
             raise KeyError("first")
         except KeyError:

@@ -1,10 +1,10 @@
 """How a transport calls its protocol: pauses, limits, buffers, contexts, and another protocol."""
 
 import asyncio
-import time
 import contextvars
 import gc
 import os
+import time
 import weakref
 
 import pytest
@@ -60,7 +60,7 @@ def test_a_pause_and_what_follows_it_in_the_same_turn(run):
             assert "read=idle" in repr(transport)
             assert text not in protocol.data
             transport.resume_reading()
-            while text not in protocol.data:
+            while text not in protocol.data:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
         transport.pause_reading()
         far.close()

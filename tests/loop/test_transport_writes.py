@@ -353,7 +353,9 @@ def test_much_memory_to_who_has_gone(run):
 
 def segments_sent(sock):
     """How many pieces of data the system has sent for a TCP connection: ``tcpi_data_segs_out``."""
-    return struct.unpack_from("I", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192), 156)[0]
+    return struct.unpack_from("I", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192), 156)[
+        0
+    ]
 
 
 @pytest.mark.beyond_asyncio("it sends each write by itself")
