@@ -74,6 +74,16 @@ strings! {
     pid = "pid";
     add_done_callback = "add_done_callback";
     append = "append";
+    empty = "empty";
+    full = "full";
+    get_nowait = "get_nowait";
+    locked = "locked";
+    release = "release";
+    put_nowait = "put_nowait";
+    qsize = "qsize";
+    queue_get = "_get";
+    queue_init = "_init";
+    queue_put = "_put";
     asyncio_future_blocking = "_asyncio_future_blocking";
     buffer_updated = "buffer_updated";
     call_exception_handler = "call_exception_handler";
@@ -193,7 +203,6 @@ strings! {
 #[cfg(Py_3_14)]
 strings! {
     acquire = "acquire";
-    release = "release";
 }
 
 #[cfg(Py_3_14)]

@@ -3,10 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use crate::engine::Engine;
-use crate::ffi::{Args, Instance, Outcome, Ref};
+use crate::ffi::{Args, Instance, Outcome, Ref, attribute};
 use crate::names;
 
 /// Whether CPython's own Task and Future are used.
@@ -33,20 +32,6 @@ pub(super) fn create_future(py: Python<'_>, this: &Instance<Engine>) -> Outcome<
 
 /// What the running version's `BaseEventLoop.create_task` does, its way with task factories included.
 pub(super) fn create_task(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<Ref> {
-    let keywords = PyDict::new(py);
-    for (name, value) in args.keywords() {
-        keywords.set_item(name.bind(py), value.bind(py))?;
-    }
-    let mut all = vec![this.object().bind(py).to_owned()];
-    all.extend(
-        args.positional()
-            .iter()
-            .map(|value| value.bind(py).to_owned()),
-    );
-    let create = names::base_event_loop(py)?
-        .bind(py)
-        .getattr("create_task")?;
-    Ok(create
-        .call(pyo3::types::PyTuple::new(py, all)?, Some(&keywords))?
-        .into())
+    let create = attribute(py, names::base_event_loop(py)?, names::create_task(py))?;
+    args.forward(py, &create, this.object())
 }

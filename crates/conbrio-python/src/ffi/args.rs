@@ -7,7 +7,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use super::object::{Object, Outcome, Raised};
+use super::object::{Object, Outcome, Raised, Ref};
 
 const UNEXPECTED: &str = "got an unexpected keyword argument";
 
@@ -110,6 +110,32 @@ impl<'a> Args<'a> {
         self.keywords()
             .find(|(key, _)| is_name(key, name))
             .map(|(_, value)| value)
+    }
+
+    /// Calls `callable` with `first` and these.
+    ///
+    /// # Errors
+    /// What it raises.
+    pub(crate) fn forward(
+        &self,
+        _py: Python<'_>,
+        callable: &Object,
+        first: &Object,
+    ) -> Outcome<Ref> {
+        let all: Vec<*mut ffi::PyObject> = std::iter::once(first)
+            .chain(self.values.iter().copied())
+            .map(Object::as_ptr)
+            .collect();
+        let names = self.names.map_or(std::ptr::null_mut(), Object::as_ptr);
+        // SAFETY: live objects, of which the names belong to the last ones, as they came.
+        unsafe {
+            Ref::returned(ffi::PyObject_Vectorcall(
+                callable.as_ptr(),
+                all.as_ptr(),
+                self.count + 1,
+                names,
+            ))
+        }
     }
 
     /// The value of the one parameter that there is.

@@ -301,7 +301,7 @@ pub(super) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         })
         .init(init)
         .attribute_set(|py, this, name| {
-            this.shape.note(py, name, INNER);
+            this.shape.note(py, name, INNER, OUTER);
         });
     privates(state(waits(builder))).create(py, None)
 }
@@ -343,7 +343,7 @@ fn waits(builder: Builder<Barrier>) -> Builder<Barrier> {
             c"__aenter__",
             c"__aenter__($self, /)\n--\n\n",
             |py, this| {
-                if !this.shape.enters_natively() {
+                if !this.shape.is_native() {
                     return delegate(py, this, "__aenter__", &[]);
                 }
                 made(py, this, &WAIT, "wait")

@@ -257,7 +257,7 @@ pub(super) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
             })
             .init(init)
             .attribute_set(|py, this, name| {
-                this.shape.note(py, name, INNER);
+                this.shape.note(py, name, INNER, &[]);
             });
     privates(entries(waits(builder))).create(py, None)
 }
@@ -355,7 +355,7 @@ fn entries(builder: Builder<Condition>) -> Builder<Condition> {
             c"__aenter__",
             c"__aenter__($self, /)\n--\n\n",
             |py, this| {
-                if !this.shape.enters_natively() {
+                if !this.shape.is_native() {
                     return delegate(py, this, "__aenter__", &[]);
                 }
                 this.with_lock(|lock| lock.enter(py))
@@ -365,7 +365,7 @@ fn entries(builder: Builder<Condition>) -> Builder<Condition> {
             c"__aexit__",
             c"__aexit__($self, exc_type, exc, tb, /)\n--\n\n",
             |py, this, args| {
-                if !this.shape.enters_natively() {
+                if !this.shape.is_native() {
                     return delegate(py, this, "__aexit__", args.positional());
                 }
                 this.with_lock(|lock| lock.release(py))?;

@@ -7,11 +7,11 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use super::line::{Line, is_done, wake};
-use super::shape::{Shape, bound_loop, delegate, initialise_next};
+use super::shape::{ENTRY, Shape, bound_loop, delegate, initialise_next};
 use super::{attribute_without_value, no_arguments};
 use crate::ffi::{
-    Builder, Class, ClassState, Instance, Object, Outcome, Ref, Slot, Visit, is_instance, is_true,
-    raise_in_context,
+    Builder, Class, ClassState, Instance, Object, Outcome, Ref, Slot, Visit, call_method,
+    is_instance, is_true, raise_in_context,
 };
 use crate::names;
 use crate::op::{self, Deed, Doing, Op, ready};
@@ -53,7 +53,7 @@ impl Class for Lock {
 /// What other methods call by name.
 const INNER: &[&str] = &["_get_loop", "_wake_up_first"];
 /// What `async with` calls by name.
-const OUTER: &[&str] = &["acquire", "release"];
+const OUTER: &[&str] = &ENTRY;
 
 static ACQUIRE: Deed = Deed {
     name: "Lock.acquire",
@@ -107,7 +107,7 @@ fn abandon(py: Python<'_>, op: &Instance<Op>, exception: Ref, _was_woken: bool) 
 impl Instance<Lock> {
     /// Whether nobody has replaced what `async with` calls.
     pub(super) fn enters_natively(&self) -> bool {
-        self.shape.enters_natively()
+        self.shape.is_native()
     }
 
     /// Whether somebody holds it.
@@ -244,7 +244,7 @@ pub(super) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
             Ok(())
         })
         .attribute_set(|py, this, name| {
-            this.shape.note(py, name, INNER);
+            this.shape.note(py, name, INNER, OUTER);
         });
     privates(methods(builder)).create(py, None)
 }
@@ -282,10 +282,14 @@ fn methods(builder: Builder<Lock>) -> Builder<Lock> {
             c"__aexit__",
             c"__aexit__($self, exc_type, exc, tb, /)\n--\n\n",
             |py, this, args| {
-                if !this.shape.enters_natively() {
+                if this.shape.is_foreign() {
                     return delegate(py, this, "__aexit__", args.positional());
                 }
-                this.release(py)?;
+                if this.shape.leaves_natively() {
+                    this.release(py)?;
+                } else {
+                    call_method(py, this.object(), names::release(py), &[])?;
+                }
                 ready(py)
             },
         )

@@ -8,11 +8,11 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::line::Line;
-use super::shape::{Shape, bound_loop, delegate, initialise_next};
+use super::shape::{ENTRY, Shape, bound_loop, delegate, initialise_next};
 use super::{Only, attribute_without_value, only_argument};
 use crate::ffi::{
-    Builder, Class, ClassState, Instance, Object, Outcome, Ref, Slot, Visit, is_instance, object,
-    raise_in_context,
+    Builder, Class, ClassState, Instance, Object, Outcome, Ref, Slot, Visit, call_method,
+    is_instance, is_true, object, raise_in_context,
 };
 use crate::names;
 use crate::op::{self, Deed, Doing, Op, ready};
@@ -58,9 +58,11 @@ impl Class for Semaphore {
 }
 
 /// What other methods call by name.
-const INNER: &[&str] = &["_get_loop", "_wake_up_next", "locked"];
-/// What `async with` calls by name.
-const OUTER: &[&str] = &["acquire", "release"];
+const INNER: &[&str] = &["_get_loop", "_wake_up_next"];
+/// What `async with` calls by name, and `acquire()`.
+const OUTER: &[&str] = &[ENTRY[0], ENTRY[1], "locked"];
+/// The place of `locked` in `OUTER`.
+const LOCKED: usize = 2;
 
 static ACQUIRE: Deed = Deed {
     name: "Semaphore.acquire",
@@ -126,7 +128,15 @@ impl Instance<Semaphore> {
 
     #[inline]
     fn try_take(&self, py: Python<'_>) -> Outcome<bool> {
-        if self.is_locked(py)? {
+        let is_locked = if self.shape.has_replaced(LOCKED) {
+            is_true(
+                py,
+                &*call_method(py, self.object(), names::locked(py), &[])?,
+            )?
+        } else {
+            self.is_locked(py)?
+        };
+        if is_locked {
             return Ok(false);
         }
         self.value.set(self.value.get() - 1);
@@ -171,7 +181,7 @@ impl Instance<Semaphore> {
         if !self.shape.enters_natively() {
             return delegate(py, self, "__aenter__", &[]);
         }
-        if self.try_take(py)? {
+        if !self.shape.has_replaced(LOCKED) && self.try_take(py)? {
             return ready(py);
         }
         let owner = Some(self.object().share());
@@ -228,7 +238,7 @@ pub(super) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
             })
             .init(init)
             .attribute_set(|py, this, name| {
-                this.shape.note(py, name, INNER);
+                this.shape.note(py, name, INNER, OUTER);
             });
     privates(entries(methods(builder))).create(py, None)
 }
@@ -280,10 +290,14 @@ fn entries(builder: Builder<Semaphore>) -> Builder<Semaphore> {
             c"__aexit__",
             c"__aexit__($self, exc_type, exc, tb, /)\n--\n\n",
             |py, this, args| {
-                if !this.shape.enters_natively() {
+                if this.shape.is_foreign() {
                     return delegate(py, this, "__aexit__", args.positional());
                 }
-                this.release(py)?;
+                if this.shape.leaves_natively() {
+                    this.release(py)?;
+                } else {
+                    call_method(py, this.object(), names::release(py), &[])?;
+                }
                 ready(py)
             },
         )

@@ -84,12 +84,15 @@ fn adopted(class: &Bound<'_, PyAny>) -> Option<&'static Unchanged> {
     found.map(|(_, made)| *made)
 }
 
+/// What `async with` calls by name, as the first two of a primitive's `outer` methods.
+pub(super) const ENTRY: [&str; 2] = ["acquire", "release"];
+
 /// What an instance's class, or the instance, has replaced.
 pub(super) struct Shape {
     /// Methods that others call by name: asyncio's methods do everything.
     foreign: Cell<bool>,
-    /// Methods that `async with` calls by name.
-    by_methods: Cell<bool>,
+    /// Which of the methods that are called by name where they are replaced: a bit each.
+    replaced: Cell<u16>,
 }
 
 impl Shape {
@@ -97,7 +100,7 @@ impl Shape {
     pub(super) const fn plain() -> Self {
         Self {
             foreign: Cell::new(false),
-            by_methods: Cell::new(false),
+            replaced: Cell::new(0),
         }
     }
 
@@ -114,7 +117,7 @@ impl Shape {
         };
         let verdict = judge(&class, home, inner, outer);
         self.foreign.set(verdict.foreign);
-        self.by_methods.set(verdict.by_methods);
+        self.replaced.set(verdict.replaced);
     }
 
     /// Whether asyncio's methods do everything.
@@ -128,22 +131,48 @@ impl Shape {
         self.foreign.set(true);
     }
 
-    /// Whether `async with` may enter and leave without calling methods.
+    /// Whether `async with` may enter without calling the first of `ENTRY`.
     #[inline]
     pub(super) fn enters_natively(&self) -> bool {
-        !self.foreign.get() && !self.by_methods.get()
+        !self.foreign.get() && !self.has_replaced(0)
     }
 
-    /// Takes note of an attribute set on the instance; tells whether it is one of `inner`.
-    pub(super) fn note(&self, py: Python<'_>, name: &Object, inner: &[&str]) -> bool {
+    /// Whether `async with` may leave without calling the second of `ENTRY`.
+    #[inline]
+    pub(super) fn leaves_natively(&self) -> bool {
+        !self.foreign.get() && !self.has_replaced(1)
+    }
+
+    /// Whether nothing is called by name.
+    #[inline]
+    pub(super) fn is_native(&self) -> bool {
+        !self.foreign.get() && self.replaced.get() == 0
+    }
+
+    /// Whether the method that stands at `place` in `outer` is to be called by name.
+    #[inline]
+    pub(super) fn has_replaced(&self, place: usize) -> bool {
+        self.replaced.get() & (1 << place) != 0
+    }
+
+    /// Takes note of an attribute set on the instance; tells whether it is one of `inner` or of `outer`.
+    pub(super) fn note(
+        &self,
+        py: Python<'_>,
+        name: &Object,
+        inner: &[&str],
+        outer: &[&str],
+    ) -> bool {
         let name = name.bind(py).to_string();
-        let is_inner = inner.contains(&name.as_str());
-        if is_inner {
+        if inner.contains(&name.as_str()) {
             self.foreign.set(true);
-        } else if !name.starts_with('_') {
-            self.by_methods.set(true);
+            return true;
         }
-        is_inner
+        let place = outer.iter().position(|known| *known == name);
+        if let Some(place) = place {
+            self.replaced.set(self.replaced.get() | (1 << place));
+        }
+        place.is_some()
     }
 }
 
@@ -153,7 +182,7 @@ struct Verdict {
     /// The class's tag then: the finding holds for no other class, and for this one until it is changed.
     tag: u32,
     foreign: bool,
-    by_methods: bool,
+    replaced: u16,
 }
 
 /// The last findings, each in the place that its tag names.
@@ -170,15 +199,14 @@ fn judge(class: &Bound<'_, PyType>, home: &Unchanged, inner: &[&str], outer: &[&
     {
         return *verdict;
     }
-    let has_replaced = |names: &[&str]| {
-        names.iter().any(|name| {
-            let name = PyString::intern(class.py(), name);
-            !home.is_kept_by(class.py(), object(class), &name)
-        })
+    let has_replaced = |name: &&str| {
+        let name = PyString::intern(class.py(), name);
+        !home.is_kept_by(class.py(), object(class), &name)
     };
+    let bit = |(place, name): (usize, &&str)| u16::from(has_replaced(name)) << place;
     let verdict = Verdict {
-        foreign: has_replaced(inner),
-        by_methods: has_replaced(outer),
+        foreign: inner.iter().any(has_replaced),
+        replaced: outer.iter().enumerate().map(bit).sum(),
         // The look has given it a tag if it can have one.
         tag: version_tag(object(class)),
     };
@@ -223,6 +251,9 @@ pub(super) fn delegate_all<T: Class>(
 ) -> Outcome<Ref> {
     if args.keywords().next().is_none() {
         return delegate(py, this, name, args.positional());
+    }
+    if let Some(function) = next_function::<T>(py, this, name) {
+        return args.forward(py, &function, this.object());
     }
     let method = next_method::<T>(py, this, name)?;
     let keywords = pyo3::types::PyDict::new(py);

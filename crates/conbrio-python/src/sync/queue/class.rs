@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 
 use super::items::{Items, Order};
+use super::replaced::{INNER, OUTER};
 use super::{GET, JOIN, PUT, Queue};
 use crate::ffi::{
     Args, Builder, Instance, Object, Outcome, Parameters, Ref, Slot, is_instance, is_true, object,
@@ -14,20 +15,6 @@ use crate::sync::line::Line;
 use crate::sync::shape::{Shape, delegate, delegate_all, initialise_next};
 use crate::sync::{Only, attribute_without_value, only_argument};
 use std::cell::Cell;
-
-/// What other methods call by name.
-const INNER: &[&str] = &[
-    "_get_loop",
-    "_init",
-    "_get",
-    "_put",
-    "_wakeup_next",
-    "qsize",
-    "empty",
-    "full",
-    "put_nowait",
-    "get_nowait",
-];
 
 /// In which order the class keeps its items.
 fn order(py: Python<'_>, this: &Instance<Queue>) -> Outcome<Order> {
@@ -47,7 +34,7 @@ fn init(
     args: &Object,
     keywords: Option<&Object>,
 ) -> Outcome<()> {
-    this.shape.look(py, this.object(), INNER, &[]);
+    this.shape.look(py, this.object(), INNER, OUTER);
     let order = order(py, this)?;
     let limit = only_argument(py, args, keywords, pyo3::intern!(py, "maxsize"))?;
     let most = match &limit {
@@ -68,7 +55,7 @@ fn init(
     this.unfinished.set(0);
     this.is_shut_down.set(false);
     this.finished.clear();
-    Ok(())
+    this.init_items(py, &limit_of(py, this))
 }
 
 /// The class `Queue`.
@@ -94,8 +81,8 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         })
         .init(init)
         .attribute_set(|py, this, name| {
-            // From now on asyncio's methods work it, on the container that they know.
-            if this.shape.note(py, name, INNER) && this.items.shown(py).is_err() {
+            // From now on the methods work on the container that others know.
+            if this.shape.note(py, name, INNER, OUTER) && this.items.shown(py).is_err() {
                 drop(take_raised(py));
             }
         });
@@ -185,7 +172,7 @@ fn sizes(builder: Builder<Queue>) -> Builder<Queue> {
                 if this.shape.is_foreign() {
                     return delegate(py, this, "qsize", &[]);
                 }
-                let Ok(size) = this.items.len(py)?.into_pyobject(py);
+                let Ok(size) = this.size(py)?.into_pyobject(py);
                 Ok(object(&size).share())
             },
         )
@@ -196,7 +183,7 @@ fn sizes(builder: Builder<Queue>) -> Builder<Queue> {
                 if this.shape.is_foreign() {
                     return delegate(py, this, "empty", &[]);
                 }
-                Ok(Ref::boolean(this.items.len(py)? == 0))
+                this.holds_nothing(py).map(Ref::boolean)
             },
         )
         .plain(
@@ -206,13 +193,13 @@ fn sizes(builder: Builder<Queue>) -> Builder<Queue> {
                 if this.shape.is_foreign() {
                     return delegate(py, this, "full", &[]);
                 }
-                this.is_full(py).map(Ref::boolean)
+                this.has_no_room(py).map(Ref::boolean)
             },
         )
         .getter(
             c"maxsize",
             c"How many items there may be; no limit if it is 0 or less.",
-            |py, this| Ok(limit(py, this)),
+            |py, this| Ok(limit_of(py, this)),
         )
         .plain(c"_format", c"_format($self, /)\n--\n\n", |py, this| {
             if this.shape.is_foreign() {
@@ -223,7 +210,7 @@ fn sizes(builder: Builder<Queue>) -> Builder<Queue> {
         })
 }
 
-fn limit(py: Python<'_>, this: &Instance<Queue>) -> Ref {
+fn limit_of(py: Python<'_>, this: &Instance<Queue>) -> Ref {
     this.limit.share().unwrap_or_else(|| {
         let Ok(none) = 0_i64.into_pyobject(py);
         object(&none).share()
@@ -232,7 +219,7 @@ fn limit(py: Python<'_>, this: &Instance<Queue>) -> Ref {
 
 /// What a repr says of it.
 fn described(py: Python<'_>, this: &Instance<Queue>) -> Outcome<String> {
-    let mut text = format!("maxsize={}", limit(py, this).bind(py).repr()?);
+    let mut text = format!("maxsize={}", limit_of(py, this).bind(py).repr()?);
     if this.items.len(py)? > 0 {
         text.push_str(" _queue=");
         text.push_str(&this.items.listed(py)?.bind(py).repr()?.to_string());
@@ -322,15 +309,12 @@ fn lines(builder: Builder<Queue>) -> Builder<Queue> {
             c"_queue",
             c"The items.",
             |py, this| {
-                if this.shape.is_foreign() && !this.items.is_opened() {
-                    let text = "'Queue' object has no attribute '_queue'";
-                    return Err(pyo3::exceptions::PyAttributeError::new_err(text).into());
-                }
+                this.must_have_items(py)?;
                 this.items.shown(py)
             },
             |py, this, value| {
                 // A copy is made without a constructor: here it hears what it is.
-                this.shape.look(py, this.object(), INNER, &[]);
+                this.shape.look(py, this.object(), INNER, OUTER);
                 this.items.open_as(order(py, this)?, value);
                 Ok(())
             },
@@ -342,7 +326,7 @@ fn counts(builder: Builder<Queue>) -> Builder<Queue> {
         .property(
             c"_maxsize",
             c"How many items there may be.",
-            |py, this| Ok(limit(py, this)),
+            |py, this| Ok(limit_of(py, this)),
             |py, this, value| {
                 let value = value.ok_or_else(attribute_without_value)?;
                 this.most.set(value.bind(py).extract().unwrap_or(0));

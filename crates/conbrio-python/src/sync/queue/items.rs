@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use crate::ffi::{Guarded, Object, Outcome, Ref, Slot, Visit, call, call_method};
+use crate::ffi::{Guarded, Object, Outcome, Ref, Slot, Visit, call, call_method, is_true};
 use crate::names;
 
 /// Which item is next.
@@ -76,6 +76,18 @@ impl Items {
         }
     }
 
+    /// Whether there are none.
+    ///
+    /// # Errors
+    /// As `len`.
+    #[inline]
+    pub(super) fn is_empty(&self, py: Python<'_>) -> Outcome<bool> {
+        match self.opened.share() {
+            None => Ok(self.native.lend(py, |items| items.is_empty())),
+            Some(container) => Ok(!is_true(py, &container)?),
+        }
+    }
+
     /// Adds one.
     ///
     /// # Errors
@@ -98,22 +110,28 @@ impl Items {
     /// As `push`.
     #[inline]
     pub(super) fn pop(&self, py: Python<'_>) -> Outcome<Option<Ref>> {
-        let order = self.order.get();
         let Some(container) = self.opened.share() else {
-            return Ok(self.native.lend(py, |items| match order {
+            return Ok(self.native.lend(py, |items| match self.order.get() {
                 Order::Lifo => items.pop_back(),
                 Order::Fifo | Order::Smallest => items.pop_front(),
             }));
         };
-        if container.bind(py).len()? == 0 {
+        if !is_true(py, &container)? {
             return Ok(None);
         }
-        match order {
-            Order::Fifo => call_method(py, &container, names::popleft(py), &[]),
-            Order::Lifo => call_method(py, &container, names::pop(py), &[]),
-            Order::Smallest => call(py, names::heappop(py)?, &[&container]),
+        self.next_of(py, &container).map(Some)
+    }
+
+    /// Takes the next of a container in which one should be.
+    ///
+    /// # Errors
+    /// As `push`; `IndexError` if none is.
+    pub(super) fn next_of(&self, py: Python<'_>, container: &Object) -> Outcome<Ref> {
+        match self.order.get() {
+            Order::Fifo => call_method(py, container, names::popleft(py), &[]),
+            Order::Lifo => call_method(py, container, names::pop(py), &[]),
+            Order::Smallest => call(py, names::heappop(py)?, &[container]),
         }
-        .map(Some)
     }
 
     /// The items, as a list of their own.

@@ -2,6 +2,7 @@
 
 mod class;
 mod items;
+mod replaced;
 
 use std::cell::Cell;
 
@@ -73,7 +74,7 @@ static PUT: Deed = Deed {
     abandon: |py, op, exception, was_woken| {
         if let Some(queue) = Instance::<Queue>::of(&op.owner.share_or_none()) {
             queue.putters.remove(py, op.object())?;
-            if was_woken && !queue.is_full(py)? {
+            if !queue.is_full(py)? && was_woken {
                 wake_next(py, &queue.putters)?;
             }
         }
@@ -118,8 +119,7 @@ fn put(py: Python<'_>, op: &Instance<Op>) -> Outcome<Doing> {
         return Ok(Doing::Parked);
     }
     let item = op.item.take().unwrap_or_else(Ref::none);
-    queue.put_nowait(py, &item)?;
-    Ok(Doing::Done(Ref::none()))
+    queue.put_by_name(py, &item).map(Doing::Done)
 }
 
 /// Gives an item, or waits for one; the op's owner is the queue.
@@ -131,10 +131,10 @@ pub(super) fn get(py: Python<'_>, op: &Instance<Op>) -> Outcome<Doing> {
     let Some(queue) = Instance::<Queue>::of(&held) else {
         return Ok(Doing::Done(Ref::none()));
     };
-    if let Some(item) = queue.take(py)? {
+    if let Some(item) = queue.take_by_name(py)? {
         return Ok(Doing::Done(item));
     }
-    if queue.is_shut_down.get() {
+    if queue.is_shut_down.get() && queue.is_empty(py)? {
         return Err(refusal(py, names::queue_shut_down(py)?));
     }
     let event_loop = bound_loop(py, queue.object(), &queue.bound)?;
@@ -155,7 +155,7 @@ pub(super) fn abandon_get(
 ) -> Outcome<Doing> {
     if let Some(queue) = Instance::<Queue>::of(&op.owner.share_or_none()) {
         queue.getters.remove(py, op.object())?;
-        if was_woken && queue.items.len(py)? > 0 {
+        if !queue.is_empty(py)? && was_woken {
             wake_next(py, &queue.getters)?;
         }
     }
@@ -183,15 +183,6 @@ fn wake_next(py: Python<'_>, line: &Line) -> Outcome<()> {
 }
 
 impl Instance<Queue> {
-    #[inline]
-    fn is_full(&self, py: Python<'_>) -> Outcome<bool> {
-        let most = self.most.get();
-        if most <= 0 {
-            return Ok(false);
-        }
-        Ok(i64::try_from(self.items.len(py)?).unwrap_or(i64::MAX) >= most)
-    }
-
     /// Puts an item.
     ///
     /// # Errors
@@ -204,7 +195,7 @@ impl Instance<Queue> {
         if self.is_full(py)? {
             return Err(refusal(py, names::queue_full(py)?));
         }
-        self.items.push(py, item)?;
+        self.push(py, item)?;
         self.unfinished.set(self.unfinished.get() + 1);
         if let Some(event) = self.finished.share()
             && let Some(event) = Instance::<Event>::of(&event)
@@ -217,7 +208,7 @@ impl Instance<Queue> {
     /// Takes an item, if there is one.
     #[inline]
     fn take(&self, py: Python<'_>) -> Outcome<Option<Ref>> {
-        let item = self.items.pop(py)?;
+        let item = self.pop(py)?;
         if item.is_some() {
             wake_next(py, &self.putters)?;
         }
@@ -274,7 +265,7 @@ impl Instance<Queue> {
     fn shut_down(&self, py: Python<'_>, immediate: bool) -> Outcome<()> {
         self.is_shut_down.set(true);
         if immediate {
-            while self.items.pop(py)?.is_some() {
+            while self.pop(py)?.is_some() {
                 self.unfinished.set((self.unfinished.get() - 1).max(0));
             }
             self.note_finished(py)?;
