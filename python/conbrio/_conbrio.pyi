@@ -305,10 +305,10 @@ class Timeout:
 
 @disjoint_base
 class TaskGroup:
+    def __aenter__(self) -> Op[Self]: ...
+    def __aexit__(self, et: Any, exc: Any, tb: Any, /) -> Op[bool | None]: ...
     if sys.version_info >= (3, 14):
-        def create_task(
-            self, coro: Coroutine[Any, Any, _T], **kwargs: Any
-        ) -> asyncio.Task[_T]: ...
+        def create_task(self, coro: Coroutine[Any, Any, _T], **kwargs: Any) -> asyncio.Task[_T]: ...
 
     else:
         def create_task(

@@ -189,6 +189,9 @@ else:
             "_parent_task",
             "_tasks",
             "_on_completed_fut",
+            "_errors",
+            "_base_error",
+            "_parent_cancel_requested",
         )
 
     _adopt(TaskGroup, taskgroups.TaskGroup)

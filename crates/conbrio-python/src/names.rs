@@ -242,6 +242,7 @@ imports! {
     queue_full = "asyncio.queues", "QueueFull";
     deque = "collections", "deque";
     current_task = "asyncio.tasks", "current_task";
+    task_group_class = "asyncio.taskgroups", "TaskGroup";
     add_to_awaited_by = "_asyncio", "future_add_to_awaited_by";
     discard_from_awaited_by = "_asyncio", "future_discard_from_awaited_by";
     usual_shield = "asyncio.tasks", "shield";

@@ -96,8 +96,11 @@ fn as_coroutine(builder: Builder<Op>) -> Builder<Op> {
         })
         .getter(
             c"cr_await",
-            c"What it waits for: nothing that has a name.",
-            |_, _| Ok(Ref::none()),
+            c"The coroutine that it is left to; else nothing that has a name.",
+            |_, this| match this.stage.get() {
+                Stage::Handed => Ok(this.extra.share_or_none()),
+                _ => Ok(Ref::none()),
+            },
         )
         .getter(c"cr_running", c"Whether its code runs.", |_, this| {
             Ok(Ref::boolean(this.stage.get() == Stage::Running))

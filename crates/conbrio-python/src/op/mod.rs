@@ -13,8 +13,8 @@ use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyValueError};
 use pyo3::prelude::*;
 
 use crate::ffi::{
-    Class, ClassState, Instance, Object, Outcome, Own, Raised, Ref, Slot, Step, Visit, call,
-    exception, object, raise, raise_in_context,
+    Class, ClassState, Instance, Object, Outcome, Own, Raised, Ref, Resumed, Slot, Step, Visit,
+    call, call_method, exception, object, raise, raise_in_context, resume, returned_value,
 };
 use crate::future::wake;
 use crate::{names, report};
@@ -48,6 +48,8 @@ pub(crate) enum Doing {
     Parked,
     /// It goes on in the next turn.
     NextTurn,
+    /// It has handed over to the coroutine in `extra`, which waits for this.
+    Handed(Ref),
 }
 
 /// How far an op is.
@@ -65,6 +67,8 @@ enum Stage {
     Cancelled,
     /// It was given an exception while it was parked; whoever drives it throws that in.
     Failed,
+    /// It has handed over to a coroutine, which waits.
+    Handed,
     /// It has ended.
     Over,
 }
@@ -180,6 +184,31 @@ impl Instance<Op> {
         drop(self.event_loop.replace(Some(event_loop)));
         self.stage.set(Stage::Pending);
         self.blocks.set(true);
+    }
+
+    /// Leaves the rest to `coroutine`, and does its next step.
+    ///
+    /// # Errors
+    /// What it raises.
+    pub(crate) fn hand_over(&self, py: Python<'_>, coroutine: &Object) -> Outcome<Doing> {
+        drop(self.extra.replace(Some(coroutine.share())));
+        match resume(py, coroutine, &Ref::none()) {
+            Resumed::Yielded(awaited) => Ok(Doing::Handed(awaited)),
+            Resumed::Returned(value) => Ok(Doing::Done(value)),
+            Resumed::Raised(raised) => Err(raised),
+        }
+    }
+
+    /// Throws an exception into the coroutine to which the rest is left.
+    ///
+    /// # Errors
+    /// What it raises.
+    pub(crate) fn throw_over(&self, py: Python<'_>, exception: &Object) -> Outcome<Doing> {
+        let coroutine = self.extra.share_or_none();
+        match call_method(py, &coroutine, names::throw(py), &[exception]) {
+            Ok(awaited) => Ok(Doing::Handed(awaited)),
+            Err(raised) => returned_value(py, raised).map(Doing::Done),
+        }
     }
 
     /// Wakes it, unless it is not parked or was woken or cancelled before.
@@ -310,6 +339,9 @@ impl Instance<Op> {
                 let exception = self.message.share_or_none();
                 return self.throw(py, exception);
             }
+            Stage::Handed => {
+                |py: Python<'_>, op: &Self| op.hand_over(py, &op.extra.share_or_none())
+            }
             other => return Err(undrivable(other)),
         };
         self.stage.set(Stage::Running);
@@ -325,6 +357,11 @@ impl Instance<Op> {
                 return Err(refuse_stop(py, raise_in_context(&exception).take()));
             }
             other @ (Stage::Running | Stage::Over) => return Err(undrivable(other)),
+            Stage::Handed => {
+                self.stage.set(Stage::Running);
+                let doing = self.throw_over(py, &exception);
+                return self.settle(py, doing);
+            }
             Stage::Woken => true,
             Stage::Pending | Stage::Cancelled | Stage::Failed => false,
         };
@@ -346,7 +383,7 @@ impl Instance<Op> {
                 return Ok(());
             }
             Stage::Running => return Err(undrivable(Stage::Running)),
-            Stage::Pending | Stage::Woken | Stage::Cancelled | Stage::Failed => {}
+            Stage::Pending | Stage::Woken | Stage::Cancelled | Stage::Failed | Stage::Handed => {}
         }
         let class = py.get_type::<pyo3::exceptions::PyGeneratorExit>();
         let exit = call(py, object(&class), &[])?;
@@ -375,6 +412,10 @@ impl Instance<Op> {
                 Ok(Step::Return(value))
             }
             Ok(Doing::Parked) => Ok(Step::Yield(self.object().share())),
+            Ok(Doing::Handed(awaited)) => {
+                self.stage.set(Stage::Handed);
+                Ok(Step::Yield(awaited))
+            }
             Ok(Doing::NextTurn) => {
                 self.stage.set(Stage::Woken);
                 Ok(Step::Yield(Ref::none()))

@@ -1,9 +1,10 @@
-//! `TaskGroup`: tasks are made and heard of natively.
+//! `TaskGroup`: tasks are made and heard of natively, and a group is entered and left so, as long as nothing fails.
 //!
-//! How a group is entered, left, aborted and what it raises is CPython's own code over the native state, as is every
-//! task that ends with an exception.
+//! How a group is aborted and what it raises is CPython's own code over the native state, as is every task that ends
+//! with an exception.
 
 mod class;
+mod scope;
 
 use std::cell::Cell;
 
@@ -18,6 +19,7 @@ use crate::ffi::{
 };
 use crate::future::{Future, park};
 use crate::names;
+use crate::op::Op;
 use crate::task::{self, Making};
 
 pub(super) use class::class;
@@ -31,13 +33,21 @@ pub(super) struct TaskGroup {
     pub(super) event_loop: Slot,
     /// The task that has entered it.
     parent: Slot,
-    /// The tasks that have not ended: a set.
+    /// The tasks that have not ended: a set, once there was one.
     tasks: Slot,
     /// What the parent waits for at the end.
     on_completed: Slot,
+    /// What has failed: a list, once somebody has looked.
+    errors: Slot,
+    /// What has failed that must not be ignored.
+    base_error: Slot,
     entered: Cell<bool>,
     exiting: Cell<bool>,
     aborting: Cell<bool>,
+    /// The parent was cancelled by the group.
+    has_cancelled: Cell<bool>,
+    /// It is to be cancelled as soon as it is entered.
+    cancels_on_entry: Cell<bool>,
     shape: Shape,
 }
 
@@ -64,17 +74,39 @@ impl Class for TaskGroup {
 }
 
 impl TaskGroup {
-    fn slots(&self) -> [&Slot; 4] {
+    fn slots(&self) -> [&Slot; 6] {
         [
             &self.event_loop,
             &self.parent,
             &self.tasks,
             &self.on_completed,
+            &self.errors,
+            &self.base_error,
         ]
     }
 }
 
 impl Instance<TaskGroup> {
+    /// The tasks that have not ended: a set, unless somebody has put something else in its place.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    #[inline]
+    fn tasks(&self, py: Python<'_>) -> Outcome<Ref> {
+        if let Some(tasks) = self.tasks.share() {
+            return Ok(tasks);
+        }
+        let tasks = Ref::from(PySet::empty(py)?.into_any());
+        self.tasks.set(tasks.share());
+        Ok(tasks)
+    }
+
+    /// Whether all have ended.
+    #[inline]
+    fn has_no_tasks(&self) -> bool {
+        self.tasks.share().is_none_or(|tasks| is_empty(&tasks))
+    }
+
     /// The loop, if tasks are made natively now.
     #[inline]
     fn native_loop<'a>(&self, event_loop: &'a Object) -> Option<&'a Instance<Engine>> {
@@ -85,7 +117,7 @@ impl Instance<TaskGroup> {
     }
 
     fn create_task(&self, py: Python<'_>, args: Args<'_>) -> Outcome<Ref> {
-        let (event_loop, tasks) = (self.event_loop.share_or_none(), self.tasks.share_or_none());
+        let (event_loop, tasks) = (self.event_loop.share_or_none(), self.tasks(py)?);
         let [coroutine] = args.positional() else {
             return delegate_all(py, self, "create_task", &args);
         };
@@ -166,6 +198,9 @@ impl Instance<TaskGroup> {
 
 /// Wakes the parent, which waits at the end.
 fn complete(py: Python<'_>, waited: &Object) -> Outcome<()> {
+    if let Some(leaving) = Instance::<Op>::of(waited) {
+        return leaving.wake(py);
+    }
     if let Some(future) = Instance::<Future>::of_exact(waited) {
         if future.is_pending() {
             future.set_result(py, Ref::boolean(true))?;
