@@ -217,27 +217,28 @@ pub(crate) fn remove_done_callback(
         .cast::<PyList>()
         .map_err(PyErr::from)?
         .to_owned();
-    let kept = PyList::empty(py);
+    let mut found = Vec::new();
     for pair in list.iter() {
-        let same = match tuple_items(object(&pair)) {
-            [waiter, context] => equals(
+        if let [waiter, context] = tuple_items(object(&pair))
+            && equals(
                 py,
                 callback,
                 waiter,
                 (!context.is_none()).then_some(*context),
-            )?,
-            _ => false,
-        };
-        if same {
-            removed += 1;
-        } else {
-            kept.append(pair)?;
+            )?
+        {
+            found.push(pair);
         }
     }
-    if kept.is_empty() {
+    for pair in found {
+        // Comparing may have changed the list.
+        if let Some(place) = list.iter().position(|other| other.is(&pair)) {
+            list.del_item(place)?;
+            removed += 1;
+        }
+    }
+    if list.is_empty() && future.0.waiters.holds(object(&list)) {
         future.0.waiters.clear();
-    } else if !future.0.waiters.is_empty() {
-        future.0.waiters.set(kept.into_any().into());
     }
     Ok(removed)
 }

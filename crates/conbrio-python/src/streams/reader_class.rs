@@ -12,7 +12,7 @@ use super::reader::Reader;
 use super::{ordinary_reader, reading};
 use crate::engine::Engine;
 use crate::ffi::{
-    Args, Buffer, Builder, Bytes, Instance, Object, Outcome, Parameters, Ref, bytes, is_true,
+    Args, Buffer, Builder, Bytes, Instance, Object, Outcome, Parameters, Ref, bytes, call, is_true,
     object,
 };
 use crate::names;
@@ -62,7 +62,7 @@ fn init(
     Ok(())
 }
 
-/// The limit and the loop, if both are plain and the loop is one of ours that debugs nothing.
+/// The limit and the loop, the running one if none is given, if both are plain and it is one of ours that debugs nothing.
 fn usual_arguments(
     py: Python<'_>,
     args: &Object,
@@ -92,8 +92,11 @@ fn usual_arguments(
             }
         }
     }
-    let Some(event_loop) = event_loop else {
-        return Ok(None);
+    let event_loop = match event_loop.filter(|given| !given.is_none()) {
+        Some(given) => given,
+        None => call(py, names::get_running_loop(py)?, &[])?
+            .bind(py)
+            .to_owned(),
     };
     let is_ours =
         Instance::<Engine>::of(object(&event_loop)).is_some_and(|engine| !engine.debug.get());
