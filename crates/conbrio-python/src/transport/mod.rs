@@ -4,6 +4,7 @@
 //! transport is made of. It is watched and scheduled through the engine and does not know the loop's own methods.
 
 mod attributes;
+mod chunk;
 mod datagram;
 mod ending;
 mod extra;
@@ -29,13 +30,14 @@ use crate::ffi::layout::TransportFields;
 use crate::ffi::{Class, ClassState, Guarded, Instance, Object, Own, Slot, Visit};
 use crate::protocol::Protocol;
 
+pub(crate) use chunk::{Chunk, is_bytes_like};
 pub(crate) use datagram::class as datagram_class;
 use extra::KeptEnds;
 pub(crate) use extra::{Ends, is_known_family, python_socket};
 pub(crate) use make::{Connection, Made, make};
 pub(crate) use methods::class;
 pub(crate) use pipe::{read_class as read_pipe_class, write_class as write_pipe_class};
-pub(crate) use write::{Chunk, is_bytes_like, send_collected};
+pub(crate) use write::send_collected;
 
 /// A connected stream socket and its protocol.
 #[repr(C)]

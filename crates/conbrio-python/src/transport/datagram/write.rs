@@ -23,8 +23,9 @@ use crate::ffi::{
 use crate::names;
 use crate::report::{ends_loop, os_exception};
 use crate::transport::Chunk;
+use crate::transport::chunk::is_bytes_like;
 use crate::transport::ending::{fatal, fatal_exception, guarded};
-use crate::transport::write::{UNMENTIONED, is_bytes_like};
+use crate::transport::write::UNMENTIONED;
 
 const FAILED: &str = "Fatal write error on datagram transport";
 

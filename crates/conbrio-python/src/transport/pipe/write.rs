@@ -24,9 +24,10 @@ use crate::ffi::{
 use crate::names;
 use crate::report::{os_exception, text_of};
 use crate::transport::attributes::number;
+use crate::transport::chunk::{Chunk, is_bytes_like};
 use crate::transport::ending::{Ending, fatal, guarded_on, log};
 use crate::transport::flow::{self, Pressed};
-use crate::transport::write::{Chunk, UNMENTIONED, is_bytes_like};
+use crate::transport::write::UNMENTIONED;
 
 /// The writing end of a pipe, and its protocol.
 #[repr(C)]
