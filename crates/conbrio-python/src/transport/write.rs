@@ -288,18 +288,26 @@ fn heard(py: Python<'_>, this: Own<StreamTransport>) -> Outcome<()> {
 
 /// Sends more, and does what had to wait for the last byte.
 pub(super) fn write_ready(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<()> {
-    if let Err(error) = send(py, this) {
-        this.stop_writing(py);
-        this.forget_owed(py);
-        let exception = os_exception(py, &error)?;
-        fatal_io(py, this, &error, UNWRITABLE)?;
-        return this.tell_waiter(py, Some(&exception));
+    match send(py, this) {
+        // What a resumed protocol writes is sent at once, as long as the system takes it.
+        Ok(Flush::Done) => this.life.writing.set(false),
+        Ok(Flush::Blocked) => {}
+        Err(error) => {
+            this.stop_writing(py);
+            this.forget_owed(py);
+            let exception = os_exception(py, &error)?;
+            fatal_io(py, this, &error, UNWRITABLE)?;
+            return this.tell_waiter(py, Some(&exception));
+        }
     }
-    this.maybe_resume(py)?;
+    let resumed = this.maybe_resume(py);
+    if !this.life.writing.get() {
+        this.unwatch_writing(py);
+    }
+    resumed?;
     if this.owed(py) > 0 || this.life.lost.get() != 0 {
         return Ok(());
     }
-    this.stop_writing(py);
     this.tell_waiter(py, None)?;
     if this.life.closing.get() {
         this.life.lost.set(1);
@@ -341,9 +349,13 @@ impl Instance<StreamTransport> {
 
     /// Has the engine listen no more for room to write.
     pub(super) fn stop_writing(&self, py: Python<'_>) {
-        if self.life.writing.replace(false)
-            && let Some(engine) = self.engine()
-        {
+        if self.life.writing.replace(false) {
+            self.unwatch_writing(py);
+        }
+    }
+
+    fn unwatch_writing(&self, py: Python<'_>) {
+        if let Some(engine) = self.engine() {
             drop(engine.unwatch(py, self.fd.get(), Side::Writer));
         }
     }
