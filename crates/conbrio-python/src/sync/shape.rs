@@ -87,21 +87,16 @@ fn adopted(class: &Bound<'_, PyAny>) -> Option<&'static Unchanged> {
 /// What `async with` calls by name, as the first two of a primitive's `outer` methods.
 pub(super) const ENTRY: [&str; 2] = ["acquire", "release"];
 
-/// What an instance's class, or the instance, has replaced.
-pub(super) struct Shape {
-    /// Methods that others call by name: asyncio's methods do everything.
-    foreign: Cell<bool>,
-    /// Which of the methods that are called by name where they are replaced: a bit each.
-    replaced: Cell<u16>,
-}
+/// What an instance's class, or the instance, has replaced: a bit for each method that is called by name then.
+pub(super) struct Shape(Cell<u16>);
+
+/// The bit that says that asyncio's methods do everything.
+const FOREIGN: u16 = 1 << 15;
 
 impl Shape {
     /// Nothing replaced.
     pub(super) const fn plain() -> Self {
-        Self {
-            foreign: Cell::new(false),
-            replaced: Cell::new(0),
-        }
+        Self(Cell::new(0))
     }
 
     /// Looks at the class of `this`: whether it has replaced one of `inner`, or of `outer`.
@@ -115,44 +110,42 @@ impl Shape {
                 None => return,
             },
         };
-        let verdict = judge(&class, home, inner, outer);
-        self.foreign.set(verdict.foreign);
-        self.replaced.set(verdict.replaced);
+        self.0.set(judge(&class, home, inner, outer).replaced);
     }
 
     /// Whether asyncio's methods do everything.
     #[inline]
     pub(super) fn is_foreign(&self) -> bool {
-        self.foreign.get()
+        self.0.get() & FOREIGN != 0
     }
 
     /// Says so.
     pub(super) fn set_foreign(&self) {
-        self.foreign.set(true);
-    }
-
-    /// Whether `async with` may enter without calling the first of `ENTRY`.
-    #[inline]
-    pub(super) fn enters_natively(&self) -> bool {
-        !self.foreign.get() && !self.has_replaced(0)
-    }
-
-    /// Whether `async with` may leave without calling the second of `ENTRY`.
-    #[inline]
-    pub(super) fn leaves_natively(&self) -> bool {
-        !self.foreign.get() && !self.has_replaced(1)
+        self.0.set(self.0.get() | FOREIGN);
     }
 
     /// Whether nothing is called by name.
     #[inline]
     pub(super) fn is_native(&self) -> bool {
-        !self.foreign.get() && self.replaced.get() == 0
+        self.0.get() == 0
+    }
+
+    /// Whether `async with` may enter without calling the first of `ENTRY`.
+    #[inline]
+    pub(super) fn enters_natively(&self) -> bool {
+        self.0.get() & (FOREIGN | 1) == 0
+    }
+
+    /// Whether `async with` may leave without calling the second of `ENTRY`.
+    #[inline]
+    pub(super) fn leaves_natively(&self) -> bool {
+        self.0.get() & (FOREIGN | 2) == 0
     }
 
     /// Whether the method that stands at `place` in `outer` is to be called by name.
     #[inline]
     pub(super) fn has_replaced(&self, place: usize) -> bool {
-        self.replaced.get() & (1 << place) != 0
+        self.0.get() & (1 << place) != 0
     }
 
     /// Takes note of an attribute set on the instance; tells whether it is one of `inner` or of `outer`.
@@ -165,12 +158,12 @@ impl Shape {
     ) -> bool {
         let name = name.bind(py).to_string();
         if inner.contains(&name.as_str()) {
-            self.foreign.set(true);
+            self.set_foreign();
             return true;
         }
         let place = outer.iter().position(|known| *known == name);
         if let Some(place) = place {
-            self.replaced.set(self.replaced.get() | (1 << place));
+            self.0.set(self.0.get() | (1 << place));
         }
         place.is_some()
     }
@@ -181,7 +174,7 @@ impl Shape {
 struct Verdict {
     /// The class's tag then: the finding holds for no other class, and for this one until it is changed.
     tag: u32,
-    foreign: bool,
+    /// As `Shape` has it.
     replaced: u16,
 }
 
@@ -204,9 +197,9 @@ fn judge(class: &Bound<'_, PyType>, home: &Unchanged, inner: &[&str], outer: &[&
         !home.is_kept_by(class.py(), object(class), &name)
     };
     let bit = |(place, name): (usize, &&str)| u16::from(has_replaced(name)) << place;
+    let foreign = u16::from(inner.iter().any(has_replaced)) * FOREIGN;
     let verdict = Verdict {
-        foreign: inner.iter().any(has_replaced),
-        replaced: outer.iter().enumerate().map(bit).sum(),
+        replaced: foreign | outer.iter().enumerate().map(bit).sum::<u16>(),
         // The look has given it a tag if it can have one.
         tag: version_tag(object(class)),
     };

@@ -109,17 +109,22 @@ fn put(py: Python<'_>, op: &Instance<Op>) -> Outcome<Doing> {
     let Some(queue) = Instance::<Queue>::of(&held) else {
         return Ok(Doing::Done(Ref::none()));
     };
-    if queue.is_full(py)? {
-        if queue.is_shut_down.get() {
-            return Err(refusal(py, names::queue_shut_down(py)?));
-        }
+    let is_full = queue.is_full(py)?;
+    if is_full && !queue.is_shut_down.get() {
         let event_loop = bound_loop(py, queue.object(), &queue.bound)?;
         queue.putters.push(py, op.object())?;
         op.park(event_loop);
         return Ok(Doing::Parked);
     }
     let item = op.item.take().unwrap_or_else(Ref::none);
-    queue.put_by_name(py, &item).map(Doing::Done)
+    if !is_full && !queue.shape.is_native() {
+        return queue.put_by_name(py, &item).map(Doing::Done);
+    }
+    if queue.is_shut_down.get() {
+        return Err(refusal(py, names::queue_shut_down(py)?));
+    }
+    queue.accept(py, &item)?;
+    Ok(Doing::Done(Ref::none()))
 }
 
 /// Gives an item, or waits for one; the op's owner is the queue.
@@ -131,7 +136,12 @@ pub(super) fn get(py: Python<'_>, op: &Instance<Op>) -> Outcome<Doing> {
     let Some(queue) = Instance::<Queue>::of(&held) else {
         return Ok(Doing::Done(Ref::none()));
     };
-    if let Some(item) = queue.take_by_name(py)? {
+    let taken = if queue.shape.is_native() {
+        queue.take(py)?
+    } else {
+        queue.take_by_name(py)?
+    };
+    if let Some(item) = taken {
         return Ok(Doing::Done(item));
     }
     if queue.is_shut_down.get() && queue.is_empty(py)? {
@@ -195,7 +205,17 @@ impl Instance<Queue> {
         if self.is_full(py)? {
             return Err(refusal(py, names::queue_full(py)?));
         }
-        self.push(py, item)?;
+        self.accept(py, item)
+    }
+
+    /// Puts an item for which there is room.
+    #[inline]
+    fn accept(&self, py: Python<'_>, item: &Object) -> Outcome<()> {
+        if self.shape.is_native() {
+            self.items.push(py, item)?;
+        } else {
+            self.push_by_name(py, item)?;
+        }
         self.unfinished.set(self.unfinished.get() + 1);
         if let Some(event) = self.finished.share()
             && let Some(event) = Instance::<Event>::of(&event)
@@ -205,10 +225,24 @@ impl Instance<Queue> {
         wake_next(py, &self.getters)
     }
 
+    /// Whether there is no room for another.
+    #[inline]
+    fn is_full(&self, py: Python<'_>) -> Outcome<bool> {
+        if !self.shape.is_native() {
+            return self.is_full_by_name(py);
+        }
+        let most = self.most.get();
+        Ok(most > 0 && i64::try_from(self.items.len(py)?).unwrap_or(i64::MAX) >= most)
+    }
+
     /// Takes an item, if there is one.
     #[inline]
     fn take(&self, py: Python<'_>) -> Outcome<Option<Ref>> {
-        let item = self.pop(py)?;
+        let item = if self.shape.is_native() {
+            self.items.pop(py)?
+        } else {
+            self.pop_by_name(py)?
+        };
         if item.is_some() {
             wake_next(py, &self.putters)?;
         }
@@ -265,7 +299,7 @@ impl Instance<Queue> {
     fn shut_down(&self, py: Python<'_>, immediate: bool) -> Outcome<()> {
         self.is_shut_down.set(true);
         if immediate {
-            while self.pop(py)?.is_some() {
+            while self.pop_by_name(py)?.is_some() {
                 self.unfinished.set((self.unfinished.get() - 1).max(0));
             }
             self.note_finished(py)?;

@@ -123,8 +123,8 @@ impl Instance<Queue> {
     ///
     /// # Errors
     /// As `is_empty`.
-    #[inline]
-    pub(super) fn is_full(&self, py: Python<'_>) -> Outcome<bool> {
+    #[cold]
+    pub(super) fn is_full_by_name(&self, py: Python<'_>) -> Outcome<bool> {
         if self.has_replaced(Method::Full) {
             return is_true(py, &*call_method(py, self.object(), names::full(py), &[])?);
         }
@@ -135,14 +135,12 @@ impl Instance<Queue> {
     ///
     /// # Errors
     /// As `is_empty`.
-    #[inline]
-    pub(super) fn push(&self, py: Python<'_>, item: &Object) -> Outcome<()> {
+    #[cold]
+    pub(super) fn push_by_name(&self, py: Python<'_>, item: &Object) -> Outcome<()> {
         if self.has_replaced(Method::Put) {
             return call_method(py, self.object(), names::queue_put(py), &[item]).map(drop);
         }
-        if self.has_replaced(Method::Init) {
-            self.must_have_items(py)?;
-        }
+        self.must_have_items(py)?;
         self.items.push(py, item)
     }
 
@@ -150,16 +148,16 @@ impl Instance<Queue> {
     ///
     /// # Errors
     /// As `is_empty`; `IndexError` where the subclass says there is one, and there is none.
-    #[inline]
-    pub(super) fn pop(&self, py: Python<'_>) -> Outcome<Option<Ref>> {
-        if self.shape.is_native() {
-            return self.items.pop(py);
-        }
+    #[cold]
+    pub(super) fn pop_by_name(&self, py: Python<'_>) -> Outcome<Option<Ref>> {
         if self.is_empty(py)? {
             return Ok(None);
         }
         if self.has_replaced(Method::Get) {
             return call_method(py, self.object(), names::queue_get(py), &[]).map(Some);
+        }
+        if self.shape.is_native() {
+            return self.items.pop(py);
         }
         self.items.next_of(py, &*self.items.shown(py)?).map(Some)
     }
@@ -168,7 +166,7 @@ impl Instance<Queue> {
     ///
     /// # Errors
     /// As `put_nowait`.
-    #[inline]
+    #[cold]
     pub(super) fn put_by_name(&self, py: Python<'_>, item: &Object) -> Outcome<Ref> {
         if self.has_replaced(Method::PutNowait) {
             return call_method(py, self.object(), names::put_nowait(py), &[item]);
@@ -181,11 +179,8 @@ impl Instance<Queue> {
     ///
     /// # Errors
     /// As `get_nowait`.
-    #[inline]
+    #[cold]
     pub(super) fn take_by_name(&self, py: Python<'_>) -> Outcome<Option<Ref>> {
-        if self.shape.is_native() {
-            return self.take(py);
-        }
         if self.is_empty(py)? {
             return Ok(None);
         }
