@@ -6,9 +6,11 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PySet};
 
-use super::TaskGroup;
+use super::{TaskGroup, complete};
 use crate::engine;
-use crate::ffi::{Args, Instance, Object, Outcome, Raised, Ref, call, call_method, is_empty};
+use crate::ffi::{
+    Args, Instance, Object, Outcome, Raised, Ref, call, call_method, is_empty, raise_in_context,
+};
 use crate::names;
 use crate::op::{self, Deed, Doing, Op};
 use crate::report::text_of;
@@ -56,20 +58,31 @@ fn refusal(py: Python<'_>, group: &Object, what: &str) -> Raised {
 }
 
 fn begin(py: Python<'_>, op: &Instance<Op>) -> Outcome<Doing> {
+    match Instance::<TaskGroup>::of(&op.owner.share_or_none()) {
+        Some(group) if group.is_native() => {
+            group.exiting.set(true);
+            Ok(group.go_on(op))
+        }
+        Some(group) => op.hand_over(py, &*group.stock(py)?),
+        None => Ok(Doing::Done(Ref::none())),
+    }
+}
+
+fn resume(py: Python<'_>, op: &Instance<Op>) -> Outcome<Doing> {
     let held = op.owner.share_or_none();
     let Some(group) = Instance::<TaskGroup>::of(&held) else {
         return Ok(Doing::Done(Ref::none()));
     };
+    group.on_completed.clear();
     if group.is_native() {
-        group.exiting.set(true);
+        return Ok(group.go_on(op));
     }
-    group.go_on(py, op)
-}
-
-fn resume(py: Python<'_>, op: &Instance<Op>) -> Outcome<Doing> {
-    match Instance::<TaskGroup>::of(&op.owner.share_or_none()) {
-        Some(group) => group.go_on(py, op),
-        None => Ok(Doing::Done(Ref::none())),
+    match group.catch_up(py, op)? {
+        Doing::Handed(waited) => {
+            complete(py, &waited)?;
+            op.hand_over(py, &op.extra.share_or_none())
+        }
+        ended => Ok(ended),
     }
 }
 
@@ -77,16 +90,9 @@ fn resume(py: Python<'_>, op: &Instance<Op>) -> Outcome<Doing> {
 fn abandon(py: Python<'_>, op: &Instance<Op>, exception: Ref, _: bool) -> Outcome<Doing> {
     let held = op.owner.share_or_none();
     let Some(group) = Instance::<TaskGroup>::of(&held) else {
-        return Err(crate::ffi::raise_in_context(&exception));
+        return Err(raise_in_context(&exception));
     };
-    let coroutine = group.stock(py)?;
-    let tasks = group.tasks(py)?;
-    let tasks = tasks.bind(py).cast::<PySet>().map_err(PyErr::from)?;
-    // It waits as long as there is one.
-    tasks.add(op.object().bind(py))?;
-    let begun = group.hand_over(py, op, &coroutine);
-    tasks.discard(op.object().bind(py))?;
-    match begun? {
+    match group.catch_up(py, op)? {
         Doing::Handed(_) => op.throw_over(py, &exception),
         ended => Ok(ended),
     }
@@ -142,26 +148,22 @@ impl Instance<TaskGroup> {
     }
 
     /// Waits for the tasks that are left, and ends.
-    fn go_on(&self, py: Python<'_>, op: &Instance<Op>) -> Outcome<Doing> {
-        self.on_completed.clear();
-        if !self.is_native() {
-            return self.hand_over(py, op, &*self.stock(py)?);
-        }
+    fn go_on(&self, op: &Instance<Op>) -> Doing {
         if !self.has_no_tasks() {
             self.on_completed.set(op.object().share());
             op.park(self.event_loop.share_or_none());
-            return Ok(Doing::Parked);
+            return Doing::Parked;
         }
         // CPython: who has entered it is let go of from 3.14 on.
         if cfg!(Py_3_14) {
             self.parent.clear();
             self.errors.set(Ref::none());
         }
-        Ok(Doing::Done(if cfg!(Py_3_15) {
+        Doing::Done(if cfg!(Py_3_15) {
             Ref::boolean(true)
         } else {
             Ref::none()
-        }))
+        })
     }
 
     /// A coroutine of asyncio's that leaves it.
@@ -171,14 +173,18 @@ impl Instance<TaskGroup> {
         delegate(py, self, "__aexit__", &[&none, &none, &none])
     }
 
-    /// Leaves the rest to a coroutine that has not begun.
-    fn hand_over(&self, py: Python<'_>, op: &Instance<Op>, coroutine: &Object) -> Outcome<Doing> {
-        // CPython: up to 3.11 it looks before it waits for whether it has cancelled its parent, and that was before.
-        let hidden = !cfg!(Py_3_12) && self.exiting.get() && self.has_cancelled.replace(false);
-        let begun = op.hand_over(py, coroutine);
-        if hidden {
-            self.has_cancelled.set(true);
-        }
+    /// Leaves the rest to a coroutine of asyncio's, which waits now as the op has waited until now.
+    fn catch_up(&self, py: Python<'_>, op: &Instance<Op>) -> Outcome<Doing> {
+        let coroutine = self.stock(py)?;
+        let tasks = self.tasks(py)?;
+        let tasks = tasks.bind(py).cast::<PySet>().map_err(PyErr::from)?;
+        // It waits as long as there is a task.
+        tasks.add(op.object().bind(py))?;
+        // CPython: earlier versions look before they wait for whether the parent was cancelled, and that was later.
+        let has_cancelled = self.has_cancelled.replace(false);
+        let begun = op.hand_over(py, &coroutine);
+        self.has_cancelled.set(has_cancelled);
+        tasks.discard(op.object().bind(py))?;
         begun
     }
 }
