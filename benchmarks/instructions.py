@@ -170,6 +170,36 @@ async def queue_stream(n):
 
 
 @row
+async def queue_derived(n):
+    """A queue that says itself where its items lie."""
+
+    class Derived(asyncio.Queue):
+        def _init(self, maxsize):
+            self._queue = []
+
+        def _put(self, item):
+            self._queue.append(item)
+
+        def _get(self):
+            return self._queue.pop()
+
+    queue = Derived()
+    for number in range(n):
+        queue.put_nowait(number)
+        queue.get_nowait()
+
+
+@row
+async def group_of_one(n):
+    async def nothing():
+        pass
+
+    for _ in range(n):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(nothing())
+
+
+@row
 async def timeout_block(n):
     for _ in range(n):
         async with asyncio.timeout(10):

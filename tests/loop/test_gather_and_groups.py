@@ -56,6 +56,9 @@ class Trial:
     async def do(self, part, path):
         try:
             result = await self.part(part, path)
+        except GeneratorExit:
+            # What nobody waits for any more, and nobody wakes, goes whenever garbage is collected.
+            raise
         except BaseException as error:
             self.note(path, seen(error))
             raise
