@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 
-from loopkit.either import LOOPS
+from loopkit.either import both
 from loopkit.either import run as run_on
 
 conbrio = pytest.importorskip("conbrio")
@@ -17,14 +17,6 @@ swaps = pytest.importorskip("conbrio._swaps")
 
 CLASSES = sorted(name for name, ours in swaps.PRIMITIVES.items() if isinstance(ours, type))
 THEIRS = {name: getattr(asyncio, name) for name in CLASSES}
-
-
-def both(main):
-    """Return what a coroutine function gives with asyncio's names and with ours in their places."""
-    theirs = run_on(main(), LOOPS["standard"])
-    with swaps.held(True):
-        ours = run_on(main(), LOOPS["ours"])
-    return ours, theirs
 
 
 class OldQueue(asyncio.Queue):

@@ -9,18 +9,10 @@ import weakref
 
 import pytest
 
-from loopkit.either import LOOPS
+from loopkit.either import LOOPS, both
 from loopkit.either import run as run_on
 
 swaps = pytest.importorskip("conbrio._swaps")
-
-
-def both(main):
-    """Return what a coroutine function gives with asyncio's names and with ours in their places."""
-    theirs = run_on(main(), LOOPS["standard"])
-    with swaps.held(True):
-        ours = run_on(main(), LOOPS["ours"])
-    return ours, theirs
 
 
 def said(error):

@@ -7,10 +7,7 @@ import sys
 
 import pytest
 
-from loopkit.either import LOOPS
-from loopkit.either import run as run_on
-
-swaps = pytest.importorskip("conbrio._swaps")
+from loopkit.either import both
 
 QUEUE = ["_init", "_get", "_put", "qsize", "empty", "full", "put_nowait", "get_nowait"]
 LOCK = ["acquire", "release", "locked"]
@@ -22,14 +19,6 @@ def subsets(names):
         for size in range(len(names) + 1)
         for chosen in itertools.combinations(names, size)
     ]
-
-
-def both(main):
-    """Return what a coroutine function gives with asyncio's names and with ours in their places."""
-    theirs = run_on(main(), LOOPS["standard"])
-    with swaps.held(True):
-        ours = run_on(main(), LOOPS["ours"])
-    return ours, theirs
 
 
 def logged(base, name, log):

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 conbrio = pytest.importorskip("conbrio")
+swaps = pytest.importorskip("conbrio._swaps")
 
 OURS = {
     name: getattr(conbrio, name)
@@ -23,6 +24,14 @@ def run(main, factory=conbrio.new_event_loop):
     """Runs a coroutine on a loop of its own."""
     with asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(main)
+
+
+def both(main):
+    """Returns what a coroutine function gives with our names in the places of asyncio's, and with asyncio's."""
+    theirs = run(main(), LOOPS["standard"])
+    with swaps.held(True):
+        ours = run(main(), LOOPS["ours"])
+    return ours, theirs
 
 
 def compared(which):

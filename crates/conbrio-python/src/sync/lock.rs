@@ -7,11 +7,11 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use super::line::{Line, is_done, wake};
-use super::shape::{ENTRY, Shape, bound_loop, delegate, initialise_next};
+use super::shape::{ENTRY, Shape, bound_loop, delegate, initialise_next, leave};
 use super::{attribute_without_value, no_arguments};
 use crate::ffi::{
-    Builder, Class, ClassState, Instance, Object, Outcome, Ref, Slot, Visit, call_method,
-    is_instance, is_true, raise_in_context,
+    Builder, Class, ClassState, Instance, Object, Outcome, Ref, Slot, Visit, is_instance, is_true,
+    raise_in_context,
 };
 use crate::names;
 use crate::op::{self, Deed, Doing, Op, ready};
@@ -281,17 +281,7 @@ fn methods(builder: Builder<Lock>) -> Builder<Lock> {
         .method(
             c"__aexit__",
             c"__aexit__($self, exc_type, exc, tb, /)\n--\n\n",
-            |py, this, args| {
-                if this.shape.is_foreign() {
-                    return delegate(py, this, "__aexit__", args.positional());
-                }
-                if this.shape.leaves_natively() {
-                    this.release(py)?;
-                } else {
-                    call_method(py, this.object(), names::release(py), &[])?;
-                }
-                ready(py)
-            },
+            |py, this, args| leave(py, this, &this.shape, args, || this.release(py)),
         )
 }
 

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::line::Line;
-use super::shape::{ENTRY, Shape, bound_loop, delegate, initialise_next};
+use super::shape::{ENTRY, Shape, bound_loop, delegate, initialise_next, leave};
 use super::{Only, attribute_without_value, only_argument};
 use crate::ffi::{
     Builder, Class, ClassState, Instance, Object, Outcome, Ref, Slot, Visit, call_method,
@@ -289,17 +289,7 @@ fn entries(builder: Builder<Semaphore>) -> Builder<Semaphore> {
         .method(
             c"__aexit__",
             c"__aexit__($self, exc_type, exc, tb, /)\n--\n\n",
-            |py, this, args| {
-                if this.shape.is_foreign() {
-                    return delegate(py, this, "__aexit__", args.positional());
-                }
-                if this.shape.leaves_natively() {
-                    this.release(py)?;
-                } else {
-                    call_method(py, this.object(), names::release(py), &[])?;
-                }
-                ready(py)
-            },
+            |py, this, args| leave(py, this, &this.shape, args, || this.release(py)),
         )
 }
 

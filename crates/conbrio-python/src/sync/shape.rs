@@ -12,10 +12,11 @@ use pyo3::types::{PyFunction, PyString, PySuper, PyTuple, PyType};
 
 use crate::engine::Engine;
 use crate::ffi::{
-    Args, Class, Instance, Object, Outcome, Ref, Slot, Unchanged, attribute, call, class_of,
-    lookup, object, thread_ident, tuple_items, version_tag,
+    Args, Class, Instance, Object, Outcome, Ref, Slot, Unchanged, attribute, call, call_method,
+    class_of, lookup, object, thread_ident, tuple_items, version_tag,
 };
 use crate::names;
+use crate::op::ready;
 use crate::report::text_of;
 
 /// The classes that the package makes of the native ones, by address, as they were made; they live as long as the process.
@@ -138,7 +139,7 @@ impl Shape {
 
     /// Whether `async with` may leave without calling the second of `ENTRY`.
     #[inline]
-    pub(super) fn leaves_natively(&self) -> bool {
+    fn leaves_natively(&self) -> bool {
         self.0.get() & (FOREIGN | 2) == 0
     }
 
@@ -209,6 +210,29 @@ fn judge(class: &Bound<'_, PyType>, home: &Unchanged, inner: &[&str], outer: &[&
         *place = Some(verdict);
     }
     verdict
+}
+
+/// What `async with` awaits last, of a primitive that `release` gives back where nobody has replaced that.
+///
+/// # Errors
+/// What giving back raises.
+#[inline]
+pub(super) fn leave<T: Class>(
+    py: Python<'_>,
+    this: &Instance<T>,
+    shape: &Shape,
+    args: Args<'_>,
+    release: impl FnOnce() -> Outcome<()>,
+) -> Outcome<Ref> {
+    if shape.is_foreign() {
+        return delegate(py, this, "__aexit__", args.positional());
+    }
+    if shape.leaves_natively() {
+        release()?;
+    } else {
+        call_method(py, this.object(), names::release(py), &[])?;
+    }
+    ready(py)
 }
 
 /// Calls the method that the next class has, asyncio's, with the same arguments.

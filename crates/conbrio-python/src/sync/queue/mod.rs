@@ -109,15 +109,17 @@ fn put(py: Python<'_>, op: &Instance<Op>) -> Outcome<Doing> {
     let Some(queue) = Instance::<Queue>::of(&held) else {
         return Ok(Doing::Done(Ref::none()));
     };
-    let is_full = queue.is_full(py)?;
-    if is_full && !queue.is_shut_down.get() {
+    if queue.is_full(py)? {
+        if queue.is_shut_down.get() {
+            return Err(refusal(py, names::queue_shut_down(py)?));
+        }
         let event_loop = bound_loop(py, queue.object(), &queue.bound)?;
         queue.putters.push(py, op.object())?;
         op.park(event_loop);
         return Ok(Doing::Parked);
     }
     let item = op.item.take().unwrap_or_else(Ref::none);
-    if !is_full && !queue.shape.is_native() {
+    if !queue.shape.is_native() {
         return queue.put_by_name(py, &item).map(Doing::Done);
     }
     if queue.is_shut_down.get() {
@@ -235,14 +237,20 @@ impl Instance<Queue> {
         Ok(most > 0 && i64::try_from(self.items.len(py)?).unwrap_or(i64::MAX) >= most)
     }
 
+    /// Takes an item out of the container, if there is one.
+    #[inline]
+    fn pop(&self, py: Python<'_>) -> Outcome<Option<Ref>> {
+        if self.shape.is_native() {
+            self.items.pop(py)
+        } else {
+            self.pop_by_name(py)
+        }
+    }
+
     /// Takes an item, if there is one.
     #[inline]
     fn take(&self, py: Python<'_>) -> Outcome<Option<Ref>> {
-        let item = if self.shape.is_native() {
-            self.items.pop(py)?
-        } else {
-            self.pop_by_name(py)?
-        };
+        let item = self.pop(py)?;
         if item.is_some() {
             wake_next(py, &self.putters)?;
         }
@@ -299,7 +307,7 @@ impl Instance<Queue> {
     fn shut_down(&self, py: Python<'_>, immediate: bool) -> Outcome<()> {
         self.is_shut_down.set(true);
         if immediate {
-            while self.pop_by_name(py)?.is_some() {
+            while self.pop(py)?.is_some() {
                 self.unfinished.set((self.unfinished.get() - 1).max(0));
             }
             self.note_finished(py)?;

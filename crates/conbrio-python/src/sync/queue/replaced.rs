@@ -156,9 +156,6 @@ impl Instance<Queue> {
         if self.has_replaced(Method::Get) {
             return call_method(py, self.object(), names::queue_get(py), &[]).map(Some);
         }
-        if self.shape.is_native() {
-            return self.items.pop(py);
-        }
         self.items.next_of(py, &*self.items.shown(py)?).map(Some)
     }
 
