@@ -50,6 +50,10 @@ def test_eager_tasks_of_ours(loop, Task):
     assert loop.run_until_complete(main()) == (3, 4, False)
 
 
+async def made_inside(loop):
+    return loop.create_task(value(0))
+
+
 def test_eager_factories(loop, Task):
     async def main():
         tasks = [asyncio.create_task(value(n)) for n in range(3)]
@@ -58,6 +62,8 @@ def test_eager_factories(loop, Task):
 
     loop.set_task_factory(asyncio.eager_task_factory)
     assert loop.run_until_complete(main()) == ([True] * 3, [True] * 3)
+    task = loop.run_until_complete(made_inside(loop))
+    assert type(task) is Task
     loop.set_task_factory(asyncio.create_eager_task_factory(Task))
     assert loop.run_until_complete(main()) == ([True] * 3, [True] * 3)
 
@@ -141,3 +147,34 @@ def test_an_eager_task_may_leave(loop, Task):
         loop.run_until_complete(main())
     settle(loop)
     assert asyncio.current_task(loop) is None
+
+
+class Unnameable:
+    def __str__(self):
+        raise OSError("no name")
+
+
+def test_when_an_eager_task_hears_its_name(same):
+    async def scenario(loop):
+        order = []
+
+        async def step(waits):
+            order.append(asyncio.current_task().get_name() == "given")
+            if waits:
+                await asyncio.sleep(0)
+                order.append(asyncio.current_task().get_name() == "given")
+
+        loop.set_task_factory(asyncio.eager_task_factory)
+        for waits in (False, True):
+            task = asyncio.create_task(step(waits), name="given")
+            order.append(task.get_name())
+            await task
+        nameless = asyncio.create_task(step(False)).get_name()
+        order.append(nameless if nameless == "None" else nameless[:5])
+        try:
+            await asyncio.create_task(step(False), name=Unnameable())
+        except OSError as error:
+            order.append(str(error))
+        return order
+
+    assert "no name" in same(scenario)

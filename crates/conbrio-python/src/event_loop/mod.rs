@@ -1,5 +1,6 @@
 //! `EventLoop`: the index of what a loop can do natively; every method a line or two.
 
+mod eager;
 pub(crate) mod fallback;
 mod run;
 mod schedule;

@@ -4,7 +4,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use super::{fallback, shape};
+use super::{eager, fallback, shape};
 use crate::engine::Engine;
 use crate::ffi::{
     Args, Builder, Instance, Leading, Names, Object, Outcome, Own, Parameters, Ref, as_float,
@@ -228,21 +228,14 @@ pub(super) fn task_of(
     task::create(py, this, &making).map(Some)
 }
 
-/// Whether a task factory is asyncio's own eager one, of which the outcome is known. CPython: before 3.14 its tasks get
-/// their names only when they have been made, so after an eager step.
-#[cold]
-fn is_eager_factory(py: Python<'_>, factory: &Object) -> Outcome<bool> {
-    Ok(cfg!(Py_3_14) && factory.is(names::eager_task_factory(py)?))
-}
-
 fn create_task(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<Ref> {
     this.check_closed()?;
-    let by_factory = match this.task_factory.share() {
-        Some(factory) if is_eager_factory(py, &factory)? => true,
-        Some(_) => return fallback::create_task(py, this, args),
-        None => false,
+    let factory = this.task_factory.share();
+    let naming = match &factory {
+        Some(factory) => eager::naming_by(py, factory)?,
+        None => None,
     };
-    if !makes_natively(py, this) {
+    if naming.is_some() != factory.is_some() || !makes_natively(py, this) {
         return fallback::create_task(py, this, args);
     }
     let [Some(coroutine), name, context, eager] = args.parse(&Parameters {
@@ -259,16 +252,15 @@ fn create_task(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outco
     else {
         return Ok(Ref::none());
     };
-    let eager = eager.map_or(Ok(by_factory), |eager| is_true(py, eager))?;
-    Ok(task::create(
-        py,
-        this,
-        &Making {
-            coroutine,
-            name,
-            context,
-            eager,
-        },
-    )?
-    .erase())
+    let making = Making {
+        coroutine,
+        name,
+        context,
+        eager: eager.map_or(Ok(naming.is_some()), |eager| is_true(py, eager))?,
+    };
+    let made = match naming {
+        Some(naming) => naming.create(py, this, making)?,
+        None => task::create(py, this, &making)?,
+    };
+    Ok(made.erase())
 }

@@ -6,7 +6,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 #[cfg(not(Py_3_14))]
 use super::registry;
-use super::{Making, Task, initialise, text};
+use super::{Making, Task, initialise};
 use crate::ffi::layout::{FutureFields, TaskFields};
 use crate::ffi::{
     Args, Builder, Instance, Object, Outcome, Parameters, Ref, call, is_true, object,
@@ -221,7 +221,7 @@ fn names_and_context(builder: Builder<Task>) -> Builder<Task> {
             c"set_name",
             c"set_name($self, value, /)\n--\n\n",
             |py, this, value| {
-                this.own.name.set(text(py, value)?);
+                this.rename(py, value)?;
                 Ok(Ref::none())
             },
         )

@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 
 use super::{Task, registry, step};
 use crate::engine::Engine;
-use crate::ffi::{Instance, Object, Outcome, Raised, Ref, call, context, is_true, raise};
+use crate::ffi::{Instance, Object, Outcome, Raised, Ref, call, context, raise};
 use crate::names;
 
 /// Runs the first step now, in the task's context, as the current task; schedules nothing if the coroutine ends in it.
@@ -49,6 +49,5 @@ fn swap(py: Python<'_>, event_loop: &Object, task: Option<&Object>) -> Outcome<O
         names::swap_current_task(py)?,
         &[event_loop, task.unwrap_or(&none)],
     )?;
-    let _ = is_true;
     Ok((!former.is_none()).then_some(former))
 }

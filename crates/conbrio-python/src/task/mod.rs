@@ -278,6 +278,15 @@ impl Instance<Task> {
         object(&text).share()
     }
 
+    /// Names it anew; what is no text is named by its `str()`.
+    ///
+    /// # Errors
+    /// What that raises.
+    pub(crate) fn rename(&self, py: Python<'_>, name: &Object) -> Outcome<()> {
+        self.own.name.set(text(py, name)?);
+        Ok(())
+    }
+
     /// Last words: an exception nobody looked at, or an end that nobody waited for.
     pub(crate) fn report_end(&self, py: Python<'_>) {
         if self.future().is_pending() && self.logs_destroy() && !self.future.0.event_loop.is_empty()
