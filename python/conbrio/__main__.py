@@ -4,6 +4,8 @@ The program sees its own ``sys.argv``, ``sys.path`` and ``__main__``, ends with 
 shows its own tracebacks, as if the interpreter had started it. Does not know what it does.
 """
 
+from __future__ import annotations
+
 import builtins
 import functools
 import io
@@ -13,12 +15,17 @@ import pkgutil
 import runpy
 import sys
 import types
-from collections.abc import Callable
 from importlib import machinery
-from typing import Any, NoReturn
 
 from ._conbrio import __version__
 from ._install import install
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn
+
+    Hook = Callable[[type[BaseException], BaseException, types.TracebackType | None], Any]
 
 USAGE = """\
 usage: python -m conbrio [option ...] program.py [argument ...]
@@ -46,8 +53,6 @@ as_main = runpy._run_module_as_main  # type: ignore[attr-defined]  # noqa: SLF00
 
 # Modules that were `__main__`: kept, since this one's names must outlive its place.
 replaced: list[types.ModuleType] = []
-
-Hook = Callable[[type[BaseException], BaseException, types.TracebackType | None], Any]
 
 
 def main(argv: list[str]) -> None:

@@ -5,17 +5,20 @@ numbers, and nobody has put methods or sockets of his own in the place of asynci
 CPython's own code. Does not know names: those are asked for in an executor, since that may block.
 """
 
+from __future__ import annotations
+
 import contextvars
 import socket
 import sys
 from asyncio import base_events
-from typing import TYPE_CHECKING, Any
 
 from . import _conbrio
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
+    from typing import Any
 
 __all__ = ["Dials", "resolve_literal"]
 
@@ -40,7 +43,7 @@ class Dials:
 
     async def create_connection(
         self,
-        protocol_factory: "Callable[[], asyncio.BaseProtocol]",
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
         host: Any = None,
         port: Any = None,
         *,
@@ -56,7 +59,7 @@ class Dials:
         happy_eyeballs_delay: float | None = None,
         interleave: int | None = None,
         all_errors: bool = False,
-    ) -> "tuple[Any, Any]":
+    ) -> tuple[Any, Any]:
         """Connect to ``host`` and ``port``; return a transport and what the factory made.
 
         As ``asyncio.loop.create_connection``. Not thread-safe.
@@ -126,8 +129,8 @@ async def _settled(dial: _conbrio.Dial, *, all_errors: bool) -> None:
 
 
 async def _begun(
-    dial: _conbrio.Dial, protocol_factory: "Callable[[], asyncio.BaseProtocol]"
-) -> "tuple[_conbrio.StreamTransport, asyncio.BaseProtocol]":
+    dial: _conbrio.Dial, protocol_factory: Callable[[], asyncio.BaseProtocol]
+) -> tuple[_conbrio.StreamTransport, asyncio.BaseProtocol]:
     """Give the connection its protocol and transport."""
     try:
         # CPython: from 3.15 on the protocol has a context of its own, copied before it is made.
@@ -149,11 +152,11 @@ async def _begun(
 async def _secured(
     loop: Any,
     dial: _conbrio.Dial,
-    protocol_factory: "Callable[[], asyncio.BaseProtocol]",
+    protocol_factory: Callable[[], asyncio.BaseProtocol],
     context: Any,
     name: str,
     times: tuple[float | None, float | None],
-) -> "tuple[Any, Any]":
+) -> tuple[Any, Any]:
     """Give the connection its protocol and a TLS transport: CPython's own code."""
     handshake, shutdown = times
     return await loop._create_connection_transport(  # type: ignore[no-any-return]  # noqa: SLF001

@@ -5,10 +5,15 @@ probed, nor why a probe failed: ``build_info()`` says that. Tells, too, what CPy
 ``create_task`` does with a task that a factory made, for those that are native all the same.
 """
 
+from __future__ import annotations
+
 from asyncio import base_events
-from typing import Any
 
 from ._conbrio import NATIVE_TASKS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["Future", "Task", "when_named"]
 
@@ -28,7 +33,7 @@ class _Asked:
     def _check_closed(self) -> None:
         """Be open."""
 
-    def _task_factory(self, _loop: Any, _coro: Any, name: Any = None, **_: Any) -> "_Asked":
+    def _task_factory(self, _loop: Any, _coro: Any, name: Any = None, **_: Any) -> _Asked:
         self.given = name
         return self
 

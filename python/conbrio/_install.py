@@ -5,15 +5,20 @@ that is asyncio's policy; from 3.16, which has no policies, it is the function t
 Nothing here happens at import.
 """
 
+from __future__ import annotations
+
 import asyncio
 import sys
 from asyncio import events, unix_events
-from typing import Any
 
 from . import _swaps
 from ._loop import Loop, new_event_loop
 
 # ruff: noqa: SLF001 - policies have private doors only, from 3.14 on
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["install", "uninstall"]
 

@@ -4,15 +4,18 @@ Between the executor's future and ours stands a native follower. Does not know e
 default one is made and kept as CPython's loop does.
 """
 
+from __future__ import annotations
+
 import concurrent.futures
 from asyncio import futures
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 from ._conbrio import follow
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
+    from typing import Any
 
 __all__ = ["Jobs", "executes_as_usual"]
 
@@ -45,7 +48,7 @@ class Jobs:
         executor: concurrent.futures.Executor | None,
         func: Callable[..., Any],
         *args: Any,
-    ) -> "asyncio.Future[Any]":
+    ) -> asyncio.Future[Any]:
         """Have an executor call ``func(*args)`` and return a future of its result.
 
         ``None`` means the loop's default executor. As ``asyncio.loop.run_in_executor``. Not

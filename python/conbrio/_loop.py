@@ -5,8 +5,9 @@ CPython's code: its words, its argument checks, its exceptions, on each version.
 is what these two need of each other. Does not know how the native half keeps its state.
 """
 
+from __future__ import annotations
+
 import asyncio
-import contextvars
 import functools
 import logging
 import selectors
@@ -15,8 +16,6 @@ import sys
 import warnings
 import weakref
 from asyncio import constants, coroutines, unix_events
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 from ._conbrio import DatagramTransport, EventLoop, StreamTransport, serve, set_loop_class
 from ._connect import Dials, resolve_literal
@@ -30,9 +29,13 @@ from ._transports import Transports, sends_as_socket
 if sys.version_info < (3, 14):
     from ._registry import adopt
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import contextvars
     import ssl
+    from collections.abc import Callable
     from concurrent.futures import Executor
+    from typing import Any
 
 __all__ = ["Loop", "new_event_loop"]
 
@@ -59,7 +62,7 @@ class _Watched:
 
     __slots__ = ("_loop",)
 
-    def __init__(self, loop: "Loop") -> None:
+    def __init__(self, loop: Loop) -> None:
         self._loop = loop
 
     def get_key(self, fd: int) -> selectors.SelectorKey:
@@ -94,7 +97,7 @@ class Loop(  # type: ignore[misc]  # mypy cannot compare signatures that end in 
     __module__ = "conbrio"
 
     # CPython's loop sets these on each instance. Standing here they cost a new loop nothing.
-    _default_executor: "Executor | None" = None
+    _default_executor: Executor | None = None
     _exception_handler = None
     _asyncgens_shutdown_called = False
     _executor_shutdown_called = False
@@ -226,7 +229,7 @@ class Loop(  # type: ignore[misc]  # mypy cannot compare signatures that end in 
         self,
         sock: socket.socket,
         protocol: asyncio.BaseProtocol,
-        waiter: "asyncio.Future[None] | None" = None,
+        waiter: asyncio.Future[None] | None = None,
         *,
         extra: dict[str, Any] | None = None,
         server: Any = None,
@@ -247,7 +250,7 @@ class Loop(  # type: ignore[misc]  # mypy cannot compare signatures that end in 
         sock: socket.socket,
         protocol: asyncio.DatagramProtocol,
         address: Any = None,
-        waiter: "asyncio.Future[None] | None" = None,
+        waiter: asyncio.Future[None] | None = None,
         extra: dict[str, Any] | None = None,
     ) -> asyncio.DatagramTransport:
         """Make the transport of a datagram socket; ``waiter`` hears that it has begun."""
@@ -263,8 +266,8 @@ class Loop(  # type: ignore[misc]  # mypy cannot compare signatures that end in 
         self,
         rawsock: socket.socket,
         protocol: asyncio.BaseProtocol,
-        sslcontext: "ssl.SSLContext",
-        waiter: "asyncio.Future[None] | None" = None,
+        sslcontext: ssl.SSLContext,
+        waiter: asyncio.Future[None] | None = None,
         *,
         server_side: bool = False,
         server_hostname: str | None = None,
@@ -293,7 +296,7 @@ class Loop(  # type: ignore[misc]  # mypy cannot compare signatures that end in 
         self,
         protocol_factory: Callable[[], asyncio.BaseProtocol],
         sock: socket.socket,
-        sslcontext: "ssl.SSLContext | None" = None,
+        sslcontext: ssl.SSLContext | None = None,
         server: Any = None,
         backlog: int = 100,
         ssl_handshake_timeout: Any = constants.SSL_HANDSHAKE_TIMEOUT,

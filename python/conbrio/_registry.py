@@ -5,11 +5,11 @@ us, so the set itself learns of our tasks instead of being replaced. From 3.14 C
 list in C, which native tasks enter themselves. Does not know what a task is.
 """
 
+from __future__ import annotations
+
 import sys
 import weakref
 from asyncio import tasks
-from collections.abc import Iterator
-from typing import Any
 
 from ._conbrio import NATIVE_TASKS
 
@@ -21,10 +21,15 @@ else:  # CPython itself lists every task
         return []
 
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
 __all__ = ["Tasks", "adopt"]
 
 
-class Tasks(weakref.WeakSet[Any]):
+class Tasks(weakref.WeakSet["Any"]):
     """CPython's set of tasks, and behind it the native tasks that are not done.
 
     Adding and discarding concern CPython's tasks only, as ever; looking shows both.

@@ -3,18 +3,23 @@
 Does not know what ``install()`` did: a loop of ours is used either way.
 """
 
+from __future__ import annotations
+
 import asyncio
 from asyncio.events import _get_running_loop
-from collections.abc import Awaitable, Callable, Coroutine
-from contextvars import Context
-from typing import Any, TypeVar
 
 from . import _swaps
 from ._loop import new_event_loop
 
-__all__ = ["Runner", "run"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+    from contextvars import Context
+    from typing import Any, TypeVar
 
-T = TypeVar("T")
+    T = TypeVar("T")
+
+__all__ = ["Runner", "run"]
 
 
 class Runner(asyncio.Runner):  # type: ignore[misc]  # final by its documentation only

@@ -4,16 +4,20 @@ Runs once per connection. Does not know how bytes move, nor TLS, nor what a serv
 transport tells its server when it comes and goes.
 """
 
+from __future__ import annotations
+
 import asyncio
 import contextvars
 import errno
 import logging
 import socket
 from asyncio import constants, trsock
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
     from ._loop import Loop
 
 __all__ = ["Listener", "accepts_as_socket"]
@@ -45,7 +49,7 @@ class Listener:
 
     def __init__(
         self,
-        loop: "Loop",
+        loop: Loop,
         protocol_factory: Callable[[], asyncio.BaseProtocol],
         sock: socket.socket,
         server: Any,

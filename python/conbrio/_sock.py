@@ -5,16 +5,20 @@ descriptor is watched. sock_connect is CPython's own, and so is what sock_sendfi
 it goes on where the kernel cannot send a file by itself.
 """
 
+from __future__ import annotations
+
 import io
 import os
-import socket
 import sys
 from asyncio import exceptions, unix_events
-from typing import TYPE_CHECKING, Any
 
 from ._conbrio import SocketWait
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
+    from typing import Any
+
     from typing_extensions import Buffer
 
 __all__ = ["SocketVerbs"]
@@ -76,7 +80,7 @@ class SocketVerbs:
                 answer.release()
         return answer
 
-    async def sock_recv_into(self, sock: socket.socket, buf: "Buffer") -> int:
+    async def sock_recv_into(self, sock: socket.socket, buf: Buffer) -> int:
         """Receive into ``buf``; return how many bytes came.
 
         As ``asyncio.loop.sock_recv_into``.
@@ -99,7 +103,7 @@ class SocketVerbs:
         return await _done(answer) if type(answer) is SocketWait else answer
 
     async def sock_recvfrom_into(
-        self, sock: socket.socket, buf: "Buffer", nbytes: int = 0
+        self, sock: socket.socket, buf: Buffer, nbytes: int = 0
     ) -> tuple[int, Any]:
         """Receive a datagram into ``buf``; return how many bytes came, and from where.
 
@@ -111,7 +115,7 @@ class SocketVerbs:
         answer = self._try_reading(sock, "recvfrom_into", buf, nbytes or len(buf))  # type: ignore[arg-type]
         return await _done(answer) if type(answer) is SocketWait else answer
 
-    async def sock_sendall(self, sock: socket.socket, data: "Buffer") -> None:
+    async def sock_sendall(self, sock: socket.socket, data: Buffer) -> None:
         """Send all of ``data``.
 
         As ``asyncio.loop.sock_sendall``.
@@ -125,7 +129,7 @@ class SocketVerbs:
         elif answer is not None:
             await _done(answer)
 
-    async def _send_by_method(self, sock: socket.socket, data: "Buffer") -> None:
+    async def _send_by_method(self, sock: socket.socket, data: Buffer) -> None:
         """Send all of ``data`` by the ``send`` that the socket's class has of its own."""
         rest = data
         while True:
@@ -161,7 +165,7 @@ class SocketVerbs:
         answer = self._try_sendfile(sock, fileno, offset, most, size, _ALWAYS_PLACED)
         return await _done(answer) if type(answer) is SocketWait else answer
 
-    async def sock_sendto(self, sock: socket.socket, data: "Buffer", address: Any) -> int:
+    async def sock_sendto(self, sock: socket.socket, data: Buffer, address: Any) -> int:
         """Send a datagram to ``address``; return how many bytes went.
 
         As ``asyncio.loop.sock_sendto``.

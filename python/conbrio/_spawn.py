@@ -5,14 +5,23 @@ happens once per child (its start, its transport) is asyncio's. Does not know ho
 is watched.
 """
 
+from __future__ import annotations
+
 import sys
 from asyncio import events, protocols, unix_events
-from typing import TYPE_CHECKING, Any, Protocol
 
 from ._conbrio import ReadPipeTransport, WritePipeTransport
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
+    from typing import Any, Protocol
+
+    class _Waits(Protocol):
+        """What a loop knows of its children."""
+
+        def _watch_child(self, pid: int, callback: Any, args: tuple[Any, ...], /) -> None: ...
+
 
 __all__ = ["ChildWatcher", "Spawning"]
 
@@ -42,12 +51,6 @@ else:
             return False
         watcher = policy._watcher
         return watcher is None or type(watcher) is _UsualWatcher
-
-
-class _Waits(Protocol):
-    """What a loop knows of its children."""
-
-    def _watch_child(self, pid: int, callback: Any, args: tuple[Any, ...], /) -> None: ...
 
 
 class ChildWatcher(_Watcher):  # type: ignore[misc,unused-ignore]  # Any, or object
@@ -89,7 +92,7 @@ class Spawning:
         self,
         pipe: Any,
         protocol: protocols.BaseProtocol,
-        waiter: "asyncio.Future[None] | None" = None,
+        waiter: asyncio.Future[None] | None = None,
         extra: dict[str, Any] | None = None,
     ) -> ReadPipeTransport:
         """Make the transport of a pipe's reading end; ``waiter`` hears that it has begun."""
@@ -99,7 +102,7 @@ class Spawning:
         self,
         pipe: Any,
         protocol: protocols.BaseProtocol,
-        waiter: "asyncio.Future[None] | None" = None,
+        waiter: asyncio.Future[None] | None = None,
         extra: dict[str, Any] | None = None,
     ) -> WritePipeTransport:
         """Make the transport of a pipe's writing end; ``waiter`` hears that it has begun."""

@@ -4,12 +4,17 @@ A program may have made a lock, or derived a class from ``asyncio.Lock``, before
 use both after it. Does not know which classes stand for which: they say so themselves.
 """
 
+from __future__ import annotations
+
 import abc
 import functools
 import types
-from typing import Any
 
 from . import _conbrio
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["Standing", "stand"]
 

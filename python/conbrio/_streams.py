@@ -4,13 +4,18 @@ What runs once per connection is CPython's own code, told to make our classes: i
 argument checks, its order, on each version. Does not know how the native half keeps its state.
 """
 
+from __future__ import annotations
+
 import asyncio
 import types
 from asyncio import streams
-from typing import Any
 
 from . import _conbrio
 from ._standing import Standing, stand
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = [
     "StreamReader",
@@ -69,7 +74,7 @@ _KEPT = (
 _attributes = vars(_conbrio.StreamReaderProtocol)["__dict__"]
 
 
-class _Attributes(dict[str, Any]):
+class _Attributes(dict[str, "Any"]):
     """The dictionary of a protocol, with what is kept elsewhere; what is set in it is set there."""
 
     def __init__(self, protocol: Any) -> None:

@@ -5,16 +5,21 @@ and what they import from each other. Names that a program has captured stay asy
 work on any loop. Does not know who asks for it.
 """
 
+from __future__ import annotations
+
 import asyncio
 import sys
 import threading
 import types
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from . import _streams, _sync
 from ._conbrio import _swapped as shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 __all__ = ["PRIMITIVES", "held", "hold", "let_go"]
 

@@ -4,18 +4,25 @@ So ``isinstance`` of asyncio's class holds, and what is cold (reprs, subclasses 
 methods, pickling) is CPython's code over the native state. Does not know who uses them.
 """
 
+from __future__ import annotations
+
 import asyncio
 import sys
 from asyncio import locks, queues, taskgroups, timeouts
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from . import _conbrio
 from ._conbrio import NATIVE_TASKS, sleep, timeout, timeout_at
 from ._standing import Standing, stand
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, Self, TypeVar
+
     from _typeshed import SupportsRichComparison
+
+    T = TypeVar("T")
+    P = TypeVar("P", bound=SupportsRichComparison)
 
 __all__ = [
     "Barrier",
@@ -39,9 +46,6 @@ __all__ = [
     "wait",
     "wait_for",
 ]
-
-T = TypeVar("T")
-P = TypeVar("P", bound="SupportsRichComparison")
 
 # A thread is most of it, and a loop of ours hears from its executor natively.
 to_thread = asyncio.to_thread
@@ -140,7 +144,7 @@ class Barrier(_Kept, _conbrio.Barrier, locks.Barrier, metaclass=Standing):
     _kept: tuple[str, ...] = ("_cond", "_parties", "_state", "_count")
 
 
-class Queue(_Kept, _conbrio.Queue, queues.Queue[T], metaclass=Standing):
+class Queue(_Kept, _conbrio.Queue, queues.Queue["T"], metaclass=Standing):
     """``asyncio.Queue``, natively: hands items from task to task, the oldest first."""
 
     __module__ = "conbrio"
@@ -155,13 +159,13 @@ class Queue(_Kept, _conbrio.Queue, queues.Queue[T], metaclass=Standing):
     )
 
 
-class PriorityQueue(Queue[P], queues.PriorityQueue[P]):
+class PriorityQueue(Queue["P"], queues.PriorityQueue["P"]):
     """``asyncio.PriorityQueue``, natively: hands out the smallest item first."""
 
     __module__ = "conbrio"
 
 
-class LifoQueue(Queue[T], queues.LifoQueue[T]):
+class LifoQueue(Queue["T"], queues.LifoQueue["T"]):
     """``asyncio.LifoQueue``, natively: hands out the youngest item first."""
 
     __module__ = "conbrio"

@@ -5,16 +5,21 @@ what is said of their failures are CPython's on each version. Runs once per conn
 for each packet is native. Does not know how the flow moves bytes.
 """
 
+from __future__ import annotations
+
 import asyncio
 import collections
 import contextlib
 import functools
 import ssl
 from asyncio import constants, sslproto, streams
-from collections.abc import Callable
-from typing import Any
 
 from ._conbrio import TlsFlow, TlsWriter, expect_tls
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 __all__ = ["SSLTransport", "StartTls", "TlsProtocol", "TlsProtocols"]
 
@@ -260,7 +265,7 @@ def tell_of_failure(
     loop: Any,
     protocol: asyncio.BaseProtocol,
     transport: SSLTransport,
-    waiter: "asyncio.Future[None]",
+    waiter: asyncio.Future[None],
 ) -> None:
     """Report a handshake that failed, as CPython's ``_accept_connection2`` does."""
     exception = None if waiter.cancelled() else waiter.exception()

@@ -5,13 +5,16 @@ Python code. What is dead stays until its number is used again, and is not shown
 what a transport is.
 """
 
+from __future__ import annotations
+
 import socket
 import weakref
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _collections_abc import dict_items, dict_keys, dict_values
+    from collections.abc import Iterator
+    from typing import Any
 
 __all__ = ["Transports", "sends_as_socket"]
 
@@ -26,7 +29,7 @@ def sends_as_socket(kind: type) -> bool:
     )
 
 
-class Transports(dict[int, Any]):
+class Transports(dict[int, "Any"]):
     """A ``weakref.WeakValueDictionary`` as far as asyncio uses one."""
 
     def _alive(self) -> dict[int, Any]:
@@ -73,14 +76,14 @@ class Transports(dict[int, Any]):
         """Go through the descriptors."""
         return iter(self._alive())
 
-    def keys(self) -> "dict_keys[int, Any]":
+    def keys(self) -> dict_keys[int, Any]:
         """Return the descriptors."""
         return self._alive().keys()
 
-    def values(self) -> "dict_values[int, Any]":
+    def values(self) -> dict_values[int, Any]:
         """Return the transports."""
         return self._alive().values()
 
-    def items(self) -> "dict_items[int, Any]":
+    def items(self) -> dict_items[int, Any]:
         """Return both."""
         return self._alive().items()

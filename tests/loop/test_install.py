@@ -32,6 +32,19 @@ def test_import_changes_nothing():
     assert children.output(code) == "asyncio.unix_events\n"
 
 
+def test_import_brings_few_modules():
+    code = """
+    import concurrent.futures.thread, ssl
+    asyncio.new_event_loop().close()
+    before = set(sys.modules)
+    import conbrio
+    asyncio.set_event_loop(conbrio.new_event_loop())
+    print(*sorted(name for name in set(sys.modules) - before if name.partition(".")[0] != "conbrio"))
+    """
+    # Little that asyncio itself does not need: what a program pays for before its first line.
+    assert set(children.output(code).split()) <= {"__future__"}
+
+
 def test_install_and_uninstall():
     code = """
     import conbrio
