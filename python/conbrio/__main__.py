@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
-    Hook = Callable[[type[BaseException], BaseException, types.TracebackType | None], Any]
+    _Hook = Callable[[type[BaseException], BaseException, types.TracebackType | None], Any]
 
 USAGE = """\
 usage: python -m conbrio [option ...] program.py [argument ...]
@@ -202,7 +202,7 @@ def guarded(program: Callable[[], object]) -> None:
 
 
 def show(
-    hook: Hook,
+    hook: _Hook,
     kind: type[BaseException],
     error: BaseException,
     trace: types.TracebackType | None,

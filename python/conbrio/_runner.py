@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from contextvars import Context
     from typing import Any, TypeVar
 
-    T = TypeVar("T")
+    _T = TypeVar("_T")
 
 __all__ = ["Runner", "run"]
 
@@ -44,13 +44,15 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # final by its documentatio
         super().__init__(debug=debug, loop_factory=loop_factory or new_event_loop)
         self._primitives = primitives
 
-    def run(self, coro: Awaitable[T], *, context: Context | None = None) -> T:
+    def run(self, coro: Awaitable[_T], *, context: Context | None = None) -> _T:
         """Run a coroutine to its end and return its result; see ``asyncio.Runner.run``."""
         with _swaps.held(self._primitives):
             return super().run(coro, context=context)  # type: ignore[arg-type,unused-ignore]
 
 
-def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None, primitives: bool = False) -> T:
+def run(
+    main: Coroutine[Any, Any, _T], *, debug: bool | None = None, primitives: bool = False
+) -> _T:
     """Run a coroutine to its end on a new loop of ours, and return its result.
 
     Afterwards tasks that are left are cancelled, asynchronous generators finalised, the default

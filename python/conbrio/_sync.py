@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from _typeshed import SupportsRichComparison
 
-    T = TypeVar("T")
-    P = TypeVar("P", bound=SupportsRichComparison)
+    _T = TypeVar("_T")  # noqa: PYI018 - the bases below name it
+    _P = TypeVar("_P", bound=SupportsRichComparison)  # noqa: PYI018 - as above
 
 __all__ = [
     "Barrier",
@@ -144,7 +144,7 @@ class Barrier(_Kept, _conbrio.Barrier, locks.Barrier, metaclass=Standing):
     _kept: tuple[str, ...] = ("_cond", "_parties", "_state", "_count")
 
 
-class Queue(_Kept, _conbrio.Queue, queues.Queue["T"], metaclass=Standing):
+class Queue(_Kept, _conbrio.Queue, queues.Queue["_T"], metaclass=Standing):
     """``asyncio.Queue``, natively: hands items from task to task, the oldest first."""
 
     __module__ = "conbrio"
@@ -159,13 +159,13 @@ class Queue(_Kept, _conbrio.Queue, queues.Queue["T"], metaclass=Standing):
     )
 
 
-class PriorityQueue(Queue["P"], queues.PriorityQueue["P"]):
+class PriorityQueue(Queue["_P"], queues.PriorityQueue["_P"]):
     """``asyncio.PriorityQueue``, natively: hands out the smallest item first."""
 
     __module__ = "conbrio"
 
 
-class LifoQueue(Queue["T"], queues.LifoQueue["T"]):
+class LifoQueue(Queue["_T"], queues.LifoQueue["_T"]):
     """``asyncio.LifoQueue``, natively: hands out the youngest item first."""
 
     __module__ = "conbrio"
