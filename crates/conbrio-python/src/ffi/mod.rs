@@ -21,6 +21,7 @@ mod deaths;
 pub(crate) mod exception;
 mod guarded;
 mod instance;
+mod kept;
 pub(crate) mod layout;
 mod object;
 mod send;
@@ -49,6 +50,7 @@ pub(crate) use coroutine_function::make_class as make_coroutine_function_class;
 pub(crate) use current::{CurrentTask, TaskList, find as find_current, running_task};
 pub(crate) use guarded::Guarded;
 pub(crate) use instance::{BeginsWith, Class, ClassState, Instance, Own, begins_with, class_of};
+pub(crate) use kept::{flag, kept};
 pub(crate) use object::{
     Object, Outcome, Raised, Ref, Slot, handled, handling, is_main_interpreter, object, raise,
     raise_in_context, take_raised,

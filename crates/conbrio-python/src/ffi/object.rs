@@ -385,6 +385,13 @@ impl Slot {
         drop(self.0.replace(Some(value)));
     }
 
+    /// Puts `value` in, `None` of Python counting as nothing, then drops what was there.
+    #[inline]
+    pub(crate) fn keep(&self, value: Option<&Object>) {
+        let value = value.filter(|value| !value.is_none());
+        drop(self.0.replace(value.map(Object::share)));
+    }
+
     /// Empties the place, then drops what was there.
     #[inline]
     pub(crate) fn clear(&self) {

@@ -293,14 +293,38 @@ fn context_of(py: Python<'_>, fields: &HandleFields) -> Outcome<Ref> {
     Ok(context)
 }
 
-/// Adds what asks for the context.
-fn context_methods<T: Class>(
+/// Adds what every class of handles shows of its fields.
+fn shown_of<T: Class>(
     builder: Builder<T>,
     of: impl Fn(&T) -> &HandleFields + Copy + 'static,
 ) -> Builder<T> {
-    let builder = builder.getter(c"_context", c"The context to run in.", move |py, this| {
-        context_of(py, of(this))
-    });
+    let builder = builder
+        .getter(
+            c"_loop",
+            c"The loop, until a cancelled handle has been let go of.",
+            move |_, this| Ok(of(this).event_loop.share_or_none()),
+        )
+        .getter(
+            c"_cancelled",
+            c"Whether it was cancelled.",
+            move |_, this| Ok(Ref::boolean(!of(this).cancelled.is_empty())),
+        )
+        .getter(c"_args", c"The arguments.", move |py, this| {
+            Ok(arguments(py, of(this)))
+        })
+        .getter(
+            c"_repr",
+            c"The repr, kept when cancelled in debug mode.",
+            move |_, this| Ok(of(this).repr.share_or_none()),
+        )
+        .getter(
+            c"_source_traceback",
+            c"Where it was made, in debug mode.",
+            move |_, this| Ok(of(this).source.share_or_none()),
+        )
+        .getter(c"_context", c"The context to run in.", move |py, this| {
+            context_of(py, of(this))
+        });
     if cfg!(Py_3_12) {
         return builder.plain(
             c"get_context",
@@ -438,7 +462,7 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         .map_err(|raised| PyErr::from_value(raised.take().bind(py).to_owned()))?;
     let builder =
         Builder::<Handle>::new(c"A callback to be run once, as asyncio.Handle; made by the loop.");
-    context_methods(builder.made_natively(), |handle| &handle.0)
+    shown_of(builder.made_natively(), |handle| &handle.0)
         .plain(
             c"cancel",
             c"cancel($self)\n--\n\nKeeps the callback from running.",
@@ -459,27 +483,6 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
                 run(py, this.object(), &this.0)?;
                 Ok(Ref::none())
             },
-        )
-        .getter(
-            c"_loop",
-            c"The loop, until a cancelled handle has been let go of.",
-            |_, this| Ok(this.0.event_loop.share_or_none()),
-        )
-        .getter(c"_cancelled", c"Whether it was cancelled.", |_, this| {
-            Ok(Ref::boolean(!this.0.cancelled.is_empty()))
-        })
-        .getter(c"_args", c"The arguments.", |py, this| {
-            Ok(arguments(py, &this.0))
-        })
-        .getter(
-            c"_repr",
-            c"The repr, kept when cancelled in debug mode.",
-            |_, this| Ok(this.0.repr.share_or_none()),
-        )
-        .getter(
-            c"_source_traceback",
-            c"Where it was made, in debug mode.",
-            |_, this| Ok(this.0.source.share_or_none()),
         )
         .create(py, Some(&base.bind(py)))
 }

@@ -7,7 +7,7 @@ use std::cell::Cell;
 
 use pyo3::prelude::*;
 
-use super::{arguments, cancel, context_methods, fields, made, run, show_if_kept};
+use super::{cancel, fields, made, run, show_if_kept, shown_of};
 use crate::engine::Engine;
 use crate::ffi::layout::HandleFields;
 use crate::ffi::{
@@ -134,7 +134,7 @@ pub(crate) fn threadsafe_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let builder = Builder::<ThreadSafeHandle>::new(
         c"A callback to be run once, whose handle any thread may cancel.",
     );
-    context_methods(builder.made_natively(), |handle| &handle.fields)
+    shown_of(builder.made_natively(), |handle| &handle.fields)
         .plain(
             c"cancel",
             c"cancel($self)\n--\n\nKeeps the callback from running, or waits until it has run.",
@@ -159,27 +159,6 @@ pub(crate) fn threadsafe_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
                 this.run(py)?;
                 Ok(Ref::none())
             },
-        )
-        .getter(
-            c"_loop",
-            c"The loop, until a cancelled handle has been let go of.",
-            |_, this| Ok(this.fields.event_loop.share_or_none()),
-        )
-        .getter(c"_cancelled", c"Whether it was cancelled.", |_, this| {
-            Ok(Ref::boolean(!this.fields.cancelled.is_empty()))
-        })
-        .getter(c"_args", c"The arguments.", |py, this| {
-            Ok(arguments(py, &this.fields))
-        })
-        .getter(
-            c"_repr",
-            c"The repr, kept when cancelled in debug mode.",
-            |_, this| Ok(this.fields.repr.share_or_none()),
-        )
-        .getter(
-            c"_source_traceback",
-            c"Where it was made, in debug mode.",
-            |_, this| Ok(this.fields.source.share_or_none()),
         )
         .create(py, Some(&base.bind(py)))
 }

@@ -3,7 +3,7 @@
 use conbrio_core::timers::Key;
 use pyo3::prelude::*;
 
-use super::{arguments, cancel, context_methods, fields, made, run, show_if_kept};
+use super::{cancel, fields, made, run, show_if_kept, shown_of};
 use crate::engine::Engine;
 use crate::ffi::layout::TimerFields;
 use crate::ffi::{
@@ -105,7 +105,7 @@ pub(crate) fn timer_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let builder = Builder::<TimerHandle>::new(
         c"A callback to be run at a moment, as asyncio.TimerHandle; made by the loop.",
     );
-    let builder = context_methods(builder.made_natively(), |timer| &timer.0.handle);
+    let builder = shown_of(builder.made_natively(), |timer| &timer.0.handle);
     fields_shown(verbs(builder)).create(py, Some(&base.bind(py)))
 }
 
@@ -148,26 +148,5 @@ fn fields_shown(builder: Builder<TimerHandle>) -> Builder<TimerHandle> {
             c"_scheduled",
             c"Whether the loop still keeps it.",
             |_, this| Ok(Ref::boolean(this.0.key.get() != 0)),
-        )
-        .getter(
-            c"_loop",
-            c"The loop, until a cancelled handle has been let go of.",
-            |_, this| Ok(this.0.handle.event_loop.share_or_none()),
-        )
-        .getter(c"_cancelled", c"Whether it was cancelled.", |_, this| {
-            Ok(Ref::boolean(!this.0.handle.cancelled.is_empty()))
-        })
-        .getter(c"_args", c"The arguments.", |py, this| {
-            Ok(arguments(py, &this.0.handle))
-        })
-        .getter(
-            c"_repr",
-            c"The repr, kept when cancelled in debug mode.",
-            |_, this| Ok(this.0.handle.repr.share_or_none()),
-        )
-        .getter(
-            c"_source_traceback",
-            c"Where it was made, in debug mode.",
-            |_, this| Ok(this.0.handle.source.share_or_none()),
         )
 }

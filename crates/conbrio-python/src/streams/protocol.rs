@@ -10,7 +10,7 @@ use super::ours;
 use super::reader::Reader;
 use crate::ffi::{
     Buffer, Builder, Bytes, Class, ClassState, Instance, Object, Outcome, Ref, Slot, Visit, call,
-    is_empty, is_true, referent,
+    flag, is_empty, kept, referent,
 };
 use crate::names;
 
@@ -222,44 +222,29 @@ pub(super) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 }
 
 fn slots(builder: Builder<StreamProtocol>) -> Builder<StreamProtocol> {
-    /// An attribute that lies in a slot.
-    macro_rules! slot {
-        ($builder:expr, $name:literal, $doc:literal, $field:ident) => {
-            $builder.property(
-                $name,
-                $doc,
-                |_, this| Ok(this.$field.share_or_none()),
-                |_, this, value| {
-                    let value = value.filter(|value| !value.is_none());
-                    drop(this.$field.replace(value.map(Object::share)));
-                    Ok(())
-                },
-            )
-        };
-    }
-    let builder = slot!(
+    let builder = kept!(
         builder,
         c"_stream_reader_wr",
         c"A weak reference to the reader.",
         reference
     );
-    let builder = slot!(builder, c"_loop", c"The loop.", event_loop);
-    let builder = slot!(
+    let builder = kept!(builder, c"_loop", c"The loop.", event_loop);
+    let builder = kept!(
         builder,
         c"_strong_reader",
         c"The reader, until connected.",
         strong_reader
     );
-    let builder = slot!(
+    let builder = kept!(
         builder,
         c"_stream_writer",
         c"The writer of a server's side.",
         writer
     );
-    let builder = slot!(builder, c"_task", c"The task of a server's callback.", task);
-    let builder = slot!(builder, c"_transport", c"The transport.", transport);
-    let builder = slot!(builder, c"_client_connected_cb", c"The callback.", callback);
-    let builder = slot!(builder, c"_source_traceback", c"Where it began.", source);
+    let builder = kept!(builder, c"_task", c"The task of a server's callback.", task);
+    let builder = kept!(builder, c"_transport", c"The transport.", transport);
+    let builder = kept!(builder, c"_client_connected_cb", c"The callback.", callback);
+    let builder = kept!(builder, c"_source_traceback", c"Where it began.", source);
     builder.property(
         c"_closed",
         c"A future: the connection is gone.",
@@ -276,21 +261,6 @@ fn slots(builder: Builder<StreamProtocol>) -> Builder<StreamProtocol> {
 }
 
 fn flags(builder: Builder<StreamProtocol>) -> Builder<StreamProtocol> {
-    /// An attribute that is true or false.
-    macro_rules! flag {
-        ($builder:expr, $name:literal, $doc:literal, $field:ident) => {
-            $builder.property(
-                $name,
-                $doc,
-                |_, this| Ok(Ref::boolean(this.$field.get())),
-                |py, this, value| {
-                    let value = value.map_or(Ok(false), |value| is_true(py, value))?;
-                    this.$field.set(value);
-                    Ok(())
-                },
-            )
-        };
-    }
     let builder = flag!(
         builder,
         c"_paused",

@@ -12,8 +12,8 @@ use super::reader::Reader;
 use super::{ordinary_reader, reading};
 use crate::engine::Engine;
 use crate::ffi::{
-    Args, Buffer, Builder, Bytes, Instance, Object, Outcome, Parameters, Ref, bytes, call, is_true,
-    object,
+    Args, Buffer, Builder, Bytes, Instance, Object, Outcome, Parameters, Ref, bytes, call, flag,
+    kept, object,
 };
 use crate::names;
 
@@ -292,7 +292,7 @@ fn feeding(builder: Builder<Reader>) -> Builder<Reader> {
                     return Err(PyAssertionError::new_err("Transport already set").into());
                 }
                 if let Some(transport) = only(args, "StreamReader.set_transport", name, 1)? {
-                    put(&this.transport, transport);
+                    this.transport.keep(Some(transport));
                 }
                 Ok(Ref::none())
             },
@@ -331,34 +331,10 @@ fn feed_data(py: Python<'_>, this: &Instance<Reader>, args: Args<'_>) -> Outcome
     ordinary_reader(py, this.object(), names::feed_data(py), &[data])
 }
 
-/// Puts `value` in, nothing for `None`.
-fn put(slot: &crate::ffi::Slot, value: &Object) {
-    drop(slot.replace((!value.is_none()).then(|| value.share())));
-}
-
-/// `value`, or nothing when the attribute is deleted.
-fn or_none(value: Option<&Object>) -> Ref {
-    value.map_or_else(Ref::none, Object::share)
-}
-
 fn attributes(builder: Builder<Reader>) -> Builder<Reader> {
-    /// An attribute that lies in a slot.
-    macro_rules! slot {
-        ($builder:expr, $name:literal, $doc:literal, $field:ident) => {
-            $builder.property(
-                $name,
-                $doc,
-                |_, this| Ok(this.$field.share_or_none()),
-                |_, this, value| {
-                    put(&this.$field, &or_none(value));
-                    Ok(())
-                },
-            )
-        };
-    }
-    let builder = slot!(builder, c"_loop", c"The loop.", event_loop);
-    let builder = slot!(builder, c"_transport", c"The transport.", transport);
-    let builder = slot!(builder, c"_exception", c"What reads raise.", exception);
+    let builder = kept!(builder, c"_loop", c"The loop.", event_loop);
+    let builder = kept!(builder, c"_transport", c"The transport.", transport);
+    let builder = kept!(builder, c"_exception", c"What reads raise.", exception);
     builder
         .property(
             c"_buffer",
@@ -373,7 +349,7 @@ fn attributes(builder: Builder<Reader>) -> Builder<Reader> {
             c"_limit",
             c"How long a line may be.",
             |py, this| Ok(this.shown_limit(py)),
-            |py, this, value| this.set_limit(py, &or_none(value)),
+            |py, this, value| this.set_limit(py, &value.map_or_else(Ref::none, Object::share)),
         )
         .property(
             c"_waiter",
@@ -390,20 +366,6 @@ fn attributes(builder: Builder<Reader>) -> Builder<Reader> {
 }
 
 fn flags(builder: Builder<Reader>) -> Builder<Reader> {
-    /// An attribute that is true or false.
-    macro_rules! flag {
-        ($builder:expr, $name:literal, $doc:literal, $field:ident) => {
-            $builder.property(
-                $name,
-                $doc,
-                |_, this| Ok(Ref::boolean(this.$field.get())),
-                |py, this, value| {
-                    this.$field.set(is_true(py, &or_none(value))?);
-                    Ok(())
-                },
-            )
-        };
-    }
     let builder = flag!(builder, c"_eof", c"No more bytes come.", eof);
     flag!(builder, c"_paused", c"The transport is paused.", paused)
 }

@@ -11,7 +11,7 @@ use super::protocol::StreamProtocol;
 use super::reader::Reader;
 use crate::ffi::{
     Args, Builder, Class, ClassState, Instance, Object, Outcome, Parameters, Ref, Slot, Visit,
-    call_method, object,
+    call_method, kept, object,
 };
 use crate::names;
 use crate::op;
@@ -126,8 +126,8 @@ fn init(
         return Err(wrong_arguments());
     }
     // CPython: these two stand when the reader is refused.
-    put(&this.transport, object(transport));
-    put(&this.protocol, object(protocol));
+    this.transport.keep(Some(object(transport)));
+    this.protocol.keep(Some(object(protocol)));
     let is_reader = reader.is_none()
         || Instance::<Reader>::of(object(reader)).is_some()
         || reader.is_instance(&super::stock_reader_class()?.bind(py))?;
@@ -136,7 +136,7 @@ fn init(
     }
     this.complete.clear();
     for (slot, value) in [(&this.reader, reader), (&this.event_loop, event_loop)] {
-        put(slot, object(value));
+        slot.keep(Some(object(value)));
     }
     Ok(())
 }
@@ -147,11 +147,6 @@ fn wrong_arguments() -> crate::ffi::Raised {
         "StreamWriter.__init__() takes 4 arguments: 'transport', 'protocol', 'reader', and 'loop'",
     )
     .into()
-}
-
-/// Puts `value` in, nothing for `None`.
-fn put(slot: &Slot, value: &Object) {
-    drop(slot.replace((!value.is_none()).then(|| value.share())));
 }
 
 impl Instance<Writer> {
@@ -286,24 +281,10 @@ fn ending(builder: Builder<Writer>) -> Builder<Writer> {
 }
 
 fn attributes(builder: Builder<Writer>) -> Builder<Writer> {
-    /// An attribute that lies in a slot.
-    macro_rules! slot {
-        ($builder:expr, $name:literal, $doc:literal, $field:ident) => {
-            $builder.property(
-                $name,
-                $doc,
-                |_, this| Ok(this.$field.share_or_none()),
-                |_, this, value| {
-                    put(&this.$field, &value.map_or_else(Ref::none, Object::share));
-                    Ok(())
-                },
-            )
-        };
-    }
-    let builder = slot!(builder, c"_transport", c"The transport.", transport);
-    let builder = slot!(builder, c"_protocol", c"The protocol.", protocol);
-    let builder = slot!(builder, c"_reader", c"The reader.", reader);
-    let builder = slot!(builder, c"_loop", c"The loop.", event_loop);
+    let builder = kept!(builder, c"_transport", c"The transport.", transport);
+    let builder = kept!(builder, c"_protocol", c"The protocol.", protocol);
+    let builder = kept!(builder, c"_reader", c"The reader.", reader);
+    let builder = kept!(builder, c"_loop", c"The loop.", event_loop);
     builder
         .getter(c"transport", c"The transport.", |_, this| {
             Ok(this.transport.share_or_none())
@@ -322,7 +303,7 @@ fn attributes(builder: Builder<Writer>) -> Builder<Writer> {
                 Ok(future)
             },
             |_, this, value| {
-                put(&this.complete, &value.map_or_else(Ref::none, Object::share));
+                this.complete.keep(value);
                 Ok(())
             },
         )

@@ -3,13 +3,13 @@
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use super::line::Line;
+use super::line::{Line, waiters};
 use super::lock::Lock;
 use super::shape::{Shape, bound_loop, delegate, delegate_all, initialise_next};
-use super::{Only, attribute_without_value, only_argument};
+use super::{Only, only_argument};
 use crate::ffi::{
     Args, Builder, Class, ClassState, Instance, Object, Outcome, Parameters, Raised, Ref, Slot,
-    Visit, as_float, call, is_instance, is_true, raise_in_context,
+    Visit, as_float, call, is_instance, is_true, kept, raise_in_context,
 };
 use crate::names;
 use crate::op::{self, Deed, Doing, Op, ready};
@@ -375,33 +375,7 @@ fn entries(builder: Builder<Condition>) -> Builder<Condition> {
 }
 
 fn privates(builder: Builder<Condition>) -> Builder<Condition> {
-    builder
-        .property(
-            c"_loop",
-            c"The loop it is bound to.",
-            |_, this| Ok(this.bound.share_or_none()),
-            |_, this, value| {
-                drop(this.bound.replace(value.map(Object::share)));
-                Ok(())
-            },
-        )
-        .property(
-            c"_lock",
-            c"The lock.",
-            |_, this| Ok(this.lock.share_or_none()),
-            |_, this, value| {
-                drop(this.lock.replace(value.map(Object::share)));
-                Ok(())
-            },
-        )
-        .property(
-            c"_waiters",
-            c"Who waits.",
-            |py, this| this.line.shown(py),
-            |py, this, value| {
-                let value = value.ok_or_else(attribute_without_value)?;
-                this.line.open_as(py, value);
-                Ok(())
-            },
-        )
+    let builder = kept!(builder, c"_loop", c"The loop it is bound to.", bound);
+    let builder = waiters!(builder, c"_waiters", c"Who waits.", line.shown);
+    kept!(builder, c"_lock", c"The lock.", lock)
 }

@@ -4,11 +4,11 @@ use std::cell::Cell;
 
 use pyo3::prelude::*;
 
-use super::line::Line;
+use super::line::{Line, waiters};
+use super::no_arguments;
 use super::shape::{Shape, bound_loop, delegate, initialise_next};
-use super::{attribute_without_value, no_arguments};
 use crate::ffi::{
-    Builder, Class, ClassState, Instance, Object, Outcome, Ref, Slot, Visit, is_true,
+    Builder, Class, ClassState, Instance, Object, Outcome, Ref, Slot, Visit, flag, kept,
     raise_in_context,
 };
 use crate::op::{self, Deed, Doing, Op};
@@ -179,34 +179,7 @@ fn methods(builder: Builder<Event>) -> Builder<Event> {
 }
 
 fn privates(builder: Builder<Event>) -> Builder<Event> {
-    builder
-        .property(
-            c"_loop",
-            c"The loop it is bound to.",
-            |_, this| Ok(this.bound.share_or_none()),
-            |_, this, value| {
-                drop(this.bound.replace(value.map(Object::share)));
-                Ok(())
-            },
-        )
-        .property(
-            c"_value",
-            c"Whether the flag is up.",
-            |_, this| Ok(Ref::boolean(this.is_set.get())),
-            |py, this, value| {
-                let value = value.ok_or_else(attribute_without_value)?;
-                this.is_set.set(is_true(py, value)?);
-                Ok(())
-            },
-        )
-        .property(
-            c"_waiters",
-            c"Who waits.",
-            |py, this| this.line.shown(py),
-            |py, this, value| {
-                let value = value.ok_or_else(attribute_without_value)?;
-                this.line.open_as(py, value);
-                Ok(())
-            },
-        )
+    let builder = kept!(builder, c"_loop", c"The loop it is bound to.", bound);
+    let builder = waiters!(builder, c"_waiters", c"Who waits.", line.shown);
+    flag!(builder, c"_value", c"Whether the flag is up.", is_set)
 }

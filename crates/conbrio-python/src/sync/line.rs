@@ -238,6 +238,23 @@ impl Line {
     }
 }
 
+/// Adds the attribute that shows a line as asyncio's deque, by one of the methods above, and takes another one in its place.
+macro_rules! waiters {
+    ($builder:expr, $name:literal, $doc:literal, $field:ident.$shown:ident) => {
+        $builder.property(
+            $name,
+            $doc,
+            |py, this| this.$field.$shown(py),
+            |py, this, value| {
+                let value = value.ok_or_else($crate::sync::attribute_without_value)?;
+                this.$field.open_as(py, value);
+                Ok(())
+            },
+        )
+    };
+}
+pub(super) use waiters;
+
 /// Whether a waiter waits no longer.
 #[inline]
 pub(super) fn is_done(py: Python<'_>, waiter: &Object) -> Outcome<bool> {

@@ -6,12 +6,12 @@ use std::mem::offset_of;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use super::line::{Line, is_done, wake};
+use super::line::{Line, is_done, waiters, wake};
+use super::no_arguments;
 use super::shape::{ENTRY, Shape, bound_loop, delegate, initialise_next, leave};
-use super::{attribute_without_value, no_arguments};
 use crate::ffi::{
-    Builder, Class, ClassState, Instance, Object, Outcome, Ref, Slot, Visit, is_instance, is_true,
-    raise_in_context,
+    Builder, Class, ClassState, Instance, Object, Outcome, Ref, Slot, Visit, flag, is_instance,
+    kept, raise_in_context,
 };
 use crate::names;
 use crate::op::{self, Deed, Doing, Op, ready};
@@ -286,34 +286,12 @@ fn methods(builder: Builder<Lock>) -> Builder<Lock> {
 }
 
 fn privates(builder: Builder<Lock>) -> Builder<Lock> {
-    builder
-        .property(
-            c"_loop",
-            c"The loop it is bound to.",
-            |_, this| Ok(this.bound.share_or_none()),
-            |_, this, value| {
-                drop(this.bound.replace(value.map(Object::share)));
-                Ok(())
-            },
-        )
-        .property(
-            c"_locked",
-            c"Whether somebody holds it.",
-            |_, this| Ok(Ref::boolean(this.is_locked.get())),
-            |py, this, value| {
-                let value = value.ok_or_else(attribute_without_value)?;
-                this.is_locked.set(is_true(py, value)?);
-                Ok(())
-            },
-        )
-        .property(
-            c"_waiters",
-            c"Who waits.",
-            |py, this| this.line.shown_if_any(py),
-            |py, this, value| {
-                let value = value.ok_or_else(attribute_without_value)?;
-                this.line.open_as(py, value);
-                Ok(())
-            },
-        )
+    let builder = kept!(builder, c"_loop", c"The loop it is bound to.", bound);
+    let builder = waiters!(builder, c"_waiters", c"Who waits.", line.shown_if_any);
+    flag!(
+        builder,
+        c"_locked",
+        c"Whether somebody holds it.",
+        is_locked
+    )
 }

@@ -7,12 +7,12 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::line::Line;
+use super::line::{Line, waiters};
 use super::shape::{ENTRY, Shape, bound_loop, delegate, initialise_next, leave};
 use super::{Only, attribute_without_value, only_argument};
 use crate::ffi::{
     Builder, Class, ClassState, Instance, Object, Outcome, Ref, Slot, Visit, call_method,
-    is_instance, is_true, object, raise_in_context,
+    is_instance, is_true, kept, object, raise_in_context,
 };
 use crate::names;
 use crate::op::{self, Deed, Doing, Op, ready};
@@ -345,16 +345,9 @@ fn show_count(
 }
 
 fn privates(builder: Builder<Semaphore>) -> Builder<Semaphore> {
+    let builder = kept!(builder, c"_loop", c"The loop it is bound to.", bound);
+    let builder = waiters!(builder, c"_waiters", c"Who waits.", line.shown_if_any);
     builder
-        .property(
-            c"_loop",
-            c"The loop it is bound to.",
-            |_, this| Ok(this.bound.share_or_none()),
-            |_, this, value| {
-                drop(this.bound.replace(value.map(Object::share)));
-                Ok(())
-            },
-        )
         .property(
             c"_value",
             c"How many permits are left.",
@@ -376,16 +369,6 @@ fn privates(builder: Builder<Semaphore>) -> Builder<Semaphore> {
             |py, this, value| {
                 let most = take_count(py, this, "_bound_value", value)?;
                 this.most.set(most.unwrap_or(UNBOUNDED));
-                Ok(())
-            },
-        )
-        .property(
-            c"_waiters",
-            c"Who waits.",
-            |py, this| this.line.shown_if_any(py),
-            |py, this, value| {
-                let value = value.ok_or_else(attribute_without_value)?;
-                this.line.open_as(py, value);
                 Ok(())
             },
         )

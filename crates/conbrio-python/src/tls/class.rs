@@ -6,9 +6,9 @@ use pyo3::sync::PyOnceLock;
 use super::engine::{self, Engine, Objects};
 use super::read::{control_reading, discard, read};
 use super::write::{control_writing, encrypt_and_send, send, settle, write_all};
-use super::{Marks, OWN, State, Switches, TlsFlow, feed, keep};
+use super::{Marks, OWN, State, TlsFlow, feed, keep};
 use crate::ffi::{
-    Args, Buffer, Builder, Instance, Object, Outcome, Raised, Ref, as_float, is_true, object,
+    Args, Buffer, Builder, Instance, Object, Outcome, Raised, Ref, as_float, flag, kept, object,
 };
 use crate::protocol::Native;
 use crate::transport::Chunk;
@@ -187,73 +187,36 @@ fn adopt(py: Python<'_>, this: &Instance<TlsFlow>, args: Args<'_>) -> Outcome<Re
     Ok(Ref::boolean(is_native))
 }
 
-/// Adds a switch of `Switches` under CPython's name.
-macro_rules! switch {
-    ($builder:expr, $name:literal, $doc:literal, $field:ident) => {
-        $builder.property(
-            $name,
-            $doc,
-            |_, this| {
-                let Switches { $field, .. } = &this.switches;
-                Ok(Ref::boolean($field.get()))
-            },
-            |py, this, value| {
-                let Switches { $field, .. } = &this.switches;
-                $field.set(value.map_or(Ok(false), |value| is_true(py, value))?);
-                Ok(())
-            },
-        )
-    };
-}
-
 fn switches(builder: Builder<TlsFlow>) -> Builder<TlsFlow> {
-    let builder = switch!(
+    let builder = flag!(
         builder,
         c"_app_reading_paused",
         c"Whether the protocol wants nothing.",
-        app_reading
+        switches.app_reading
     );
-    let builder = switch!(
+    let builder = flag!(
         builder,
         c"_app_writing_paused",
         c"Whether the protocol was paused.",
-        app_writing
+        switches.app_writing
     );
-    let builder = switch!(
+    let builder = flag!(
         builder,
         c"_ssl_reading_paused",
         c"Whether the transport was paused.",
-        carrier_reading
+        switches.carrier_reading
     );
-    switch!(
+    flag!(
         builder,
         c"_ssl_writing_paused",
         c"Whether the transport takes nothing.",
-        carrier_writing
+        switches.carrier_writing
     )
 }
 
-/// Sets a place to a value, None counting as nothing.
-macro_rules! place {
-    ($builder:expr, $name:literal, $doc:literal, $field:ident) => {
-        $builder.property(
-            $name,
-            $doc,
-            |_, this| Ok(this.$field.share_or_none()),
-            |_, this, value| {
-                match value.filter(|value| !value.is_none()) {
-                    Some(value) => this.$field.set(value.share()),
-                    None => this.$field.clear(),
-                }
-                Ok(())
-            },
-        )
-    };
-}
-
 fn parts(builder: Builder<TlsFlow>) -> Builder<TlsFlow> {
-    let builder = place!(builder, c"_loop", c"The loop.", event_loop);
-    place!(
+    let builder = kept!(builder, c"_loop", c"The loop.", event_loop);
+    kept!(
         builder,
         c"_transport",
         c"What carries the ciphertext.",

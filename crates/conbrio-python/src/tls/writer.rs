@@ -12,7 +12,7 @@ use super::{TlsFlow, class::reads_of_transport};
 use crate::ffi::layout::TransportFields;
 use crate::ffi::{
     Builder, Class, ClassState, Instance, Object, Outcome, Own, Ref, Slot, Visit, call_method,
-    is_true, tuple,
+    flag, is_true, kept, tuple,
 };
 use crate::names;
 use crate::transport::is_bytes_like;
@@ -145,39 +145,12 @@ fn is_closing(py: Python<'_>, this: &Instance<TlsWriter>) -> Outcome<Ref> {
 }
 
 fn attributes(builder: Builder<TlsWriter>) -> Builder<TlsWriter> {
-    builder
-        .property(
-            c"_ssl_protocol",
-            c"The TLS protocol.",
-            |_, this| Ok(this.flow.share_or_none()),
-            |_, this, value| {
-                match value.filter(|value| !value.is_none()) {
-                    Some(value) => this.flow.set(value.share()),
-                    None => this.flow.clear(),
-                }
-                Ok(())
-            },
-        )
-        .property(
-            c"_closed",
-            c"Whether close() was called or the connection is lost.",
-            |_, this| Ok(Ref::boolean(this.closed.get())),
-            |py, this, value| {
-                let closed = value.map_or(Ok(false), |value| is_true(py, value))?;
-                this.closed.set(closed);
-                Ok(())
-            },
-        )
-        .property(
-            c"_loop",
-            c"The loop.",
-            |_, this| Ok(this.fields.event_loop.share_or_none()),
-            |_, this, value| {
-                match value {
-                    Some(value) => this.fields.event_loop.set(value.share()),
-                    None => this.fields.event_loop.clear(),
-                }
-                Ok(())
-            },
-        )
+    let builder = kept!(builder, c"_ssl_protocol", c"The TLS protocol.", flow);
+    let builder = kept!(builder, c"_loop", c"The loop.", fields.event_loop);
+    flag!(
+        builder,
+        c"_closed",
+        c"Whether close() was called or the connection is lost.",
+        closed
+    )
 }

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 
 use super::scope::enter;
 use super::{INNER, TaskGroup};
-use crate::ffi::{Builder, Outcome, Ref, Slot, is_true};
+use crate::ffi::{Builder, Outcome, Slot, flag, kept};
 use crate::names;
 use crate::op::given;
 use crate::sync::shape::{Shape, initialise_next};
@@ -67,38 +67,6 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
             |py, this, args| this.create_task(py, args),
         );
     flags(held(builder)).create(py, None)
-}
-
-/// A private attribute of asyncio's that is kept natively.
-macro_rules! kept {
-    ($builder:expr, $name:literal, $doc:literal, $field:ident) => {
-        $builder.property(
-            $name,
-            $doc,
-            |_, this| Ok(this.$field.share_or_none()),
-            |_, this, value| {
-                let value = value.ok_or_else(attribute_without_value)?;
-                this.$field.set(value.share());
-                Ok(())
-            },
-        )
-    };
-}
-
-/// A private flag of asyncio's that is kept natively.
-macro_rules! flag {
-    ($builder:expr, $name:literal, $doc:literal, $field:ident) => {
-        $builder.property(
-            $name,
-            $doc,
-            |_, this| Ok(Ref::boolean(this.$field.get())),
-            |py, this, value| {
-                let value = value.ok_or_else(attribute_without_value)?;
-                this.$field.set(is_true(py, value)?);
-                Ok(())
-            },
-        )
-    };
 }
 
 /// What asyncio's `__init__` of CPython 3.11 to 3.15 touches.

@@ -6,12 +6,12 @@ use super::items::{Items, Order};
 use super::replaced::{INNER, OUTER};
 use super::{GET, JOIN, PUT, Queue};
 use crate::ffi::{
-    Args, Builder, Instance, Object, Outcome, Parameters, Ref, Slot, is_instance, is_true, object,
-    take_raised,
+    Args, Builder, Instance, Object, Outcome, Parameters, Ref, Slot, is_instance, is_true, kept,
+    object, take_raised,
 };
 use crate::names;
 use crate::op;
-use crate::sync::line::Line;
+use crate::sync::line::{Line, waiters};
 use crate::sync::shape::{Shape, delegate, delegate_all, initialise_next};
 use crate::sync::{Only, attribute_without_value, only_argument};
 use std::cell::Cell;
@@ -275,50 +275,23 @@ fn ends(builder: Builder<Queue>) -> Builder<Queue> {
 }
 
 fn lines(builder: Builder<Queue>) -> Builder<Queue> {
-    builder
-        .property(
-            c"_loop",
-            c"The loop it is bound to.",
-            |_, this| Ok(this.bound.share_or_none()),
-            |_, this, value| {
-                drop(this.bound.replace(value.map(Object::share)));
-                Ok(())
-            },
-        )
-        .property(
-            c"_getters",
-            c"Who waits for items.",
-            |py, this| this.getters.shown(py),
-            |py, this, value| {
-                this.getters
-                    .open_as(py, value.ok_or_else(attribute_without_value)?);
-                Ok(())
-            },
-        )
-        .property(
-            c"_putters",
-            c"Who waits for room.",
-            |py, this| this.putters.shown(py),
-            |py, this, value| {
-                this.putters
-                    .open_as(py, value.ok_or_else(attribute_without_value)?);
-                Ok(())
-            },
-        )
-        .property(
-            c"_queue",
-            c"The items.",
-            |py, this| {
-                this.must_have_items(py)?;
-                this.items.shown(py)
-            },
-            |py, this, value| {
-                // A copy is made without a constructor: here it hears what it is.
-                this.shape.look(py, this.object(), INNER, OUTER);
-                this.items.open_as(order(py, this)?, value);
-                Ok(())
-            },
-        )
+    let builder = kept!(builder, c"_loop", c"The loop it is bound to.", bound);
+    let builder = waiters!(builder, c"_getters", c"Who waits for items.", getters.shown);
+    let builder = waiters!(builder, c"_putters", c"Who waits for room.", putters.shown);
+    builder.property(
+        c"_queue",
+        c"The items.",
+        |py, this| {
+            this.must_have_items(py)?;
+            this.items.shown(py)
+        },
+        |py, this, value| {
+            // A copy is made without a constructor: here it hears what it is.
+            this.shape.look(py, this.object(), INNER, OUTER);
+            this.items.open_as(order(py, this)?, value);
+            Ok(())
+        },
+    )
 }
 
 fn counts(builder: Builder<Queue>) -> Builder<Queue> {
