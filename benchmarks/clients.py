@@ -6,6 +6,14 @@ import asyncio
 import socket
 
 
+async def rate_of(loop, opt, count):
+    """operations a second during opt['time'], after a moment of warming up; count() tells how many there were"""
+    await asyncio.sleep(0.3)
+    begun, before = loop.time(), count()
+    await asyncio.sleep(opt["time"])
+    return (count() - before) / (loop.time() - begun)
+
+
 async def c_streams_echo(loop, opt, addr):
     """opt['conns'] clients by streams against the C echo server; -> ops in opt['time'] s"""
     host, port, size = "127.0.0.1", int(addr.rsplit(":", 1)[1]), opt["size"]
@@ -22,10 +30,7 @@ async def c_streams_echo(loop, opt, addr):
         w.close()
 
     ts = [asyncio.ensure_future(one()) for _ in range(opt["conns"])]
-    await asyncio.sleep(0.3)
-    t, o = loop.time(), ops
-    await asyncio.sleep(opt["time"])
-    rate = (ops - o) / (loop.time() - t)
+    rate = await rate_of(loop, opt, lambda: ops)
     stop = True
     await asyncio.gather(*ts)
     return rate
@@ -50,10 +55,7 @@ async def c_proto_echo(loop, opt, addr):
 
     for _ in range(opt["conns"]):
         trs.append((await loop.create_connection(P, host, port))[0])
-    await asyncio.sleep(0.3)
-    t, o = loop.time(), ops
-    await asyncio.sleep(opt["time"])
-    rate = (ops - o) / (loop.time() - t)
+    rate = await rate_of(loop, opt, lambda: ops)
     for tr in trs:
         tr.abort()
     return rate
@@ -80,10 +82,7 @@ async def c_sock_echo(loop, opt, addr):
         s.close()
 
     ts = [asyncio.ensure_future(one()) for _ in range(opt["conns"])]
-    await asyncio.sleep(0.3)
-    t, o = loop.time(), ops
-    await asyncio.sleep(opt["time"])
-    rate = (ops - o) / (loop.time() - t)
+    rate = await rate_of(loop, opt, lambda: ops)
     stop = True
     await asyncio.gather(*ts)
     return rate
@@ -107,10 +106,7 @@ async def c_connect(loop, opt, addr):
             ops += 1
 
     ts = [asyncio.ensure_future(one()) for _ in range(opt["conns"])]
-    await asyncio.sleep(0.3)
-    t, o = loop.time(), ops
-    await asyncio.sleep(opt["time"])
-    rate = (ops - o) / (loop.time() - t)
+    rate = await rate_of(loop, opt, lambda: ops)
     stop = True
     await asyncio.gather(*ts)
     return rate
@@ -131,10 +127,7 @@ async def c_aiohttp(loop, opt, addr):
                 ops += 1
 
         ts = [asyncio.ensure_future(one()) for _ in range(opt["conns"])]
-        await asyncio.sleep(0.3)
-        t, o = loop.time(), ops
-        await asyncio.sleep(opt["time"])
-        rate = (ops - o) / (loop.time() - t)
+        rate = await rate_of(loop, opt, lambda: ops)
         stop = True
         await asyncio.gather(*ts)
     return rate

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from loopkit import children
+
 pytestmark = pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
 
 
@@ -178,3 +180,28 @@ def test_when_an_eager_task_hears_its_name(same):
         return order
 
     assert same(scenario).count(True) >= 1
+
+
+def test_a_create_task_that_a_program_has_put_in_its_place():
+    code = """
+    import conbrio
+    original, asked = asyncio.BaseEventLoop.create_task, []
+
+    def create_task(self, coro, **options):
+        asked.append(self.is_running())
+        return original(self, coro, **options)
+
+    asyncio.BaseEventLoop.create_task = create_task
+
+    async def value():
+        return 5
+
+    async def main():
+        asked.clear()
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        tasks = [asyncio.create_task(value()), asyncio.create_task(value(), name="given")]
+        return [task.done() for task in tasks], tasks[1].get_name(), list(asked)
+
+    print(*conbrio.run(main()))
+    """
+    assert children.output(code) == "[True, True] given [True, True]\n"

@@ -292,7 +292,7 @@ imports! {
     get_asyncgen_hooks = "sys", "get_asyncgen_hooks";
     set_asyncgen_hooks = "sys", "set_asyncgen_hooks";
     eager_task_factory = "asyncio.tasks", "eager_task_factory";
-    when_named = "conbrio._fallback", "when_named";
+    when_named = "conbrio._eager", "when_named";
     stop_when_done = "asyncio.base_events", "_run_until_complete_cb";
     base_event_loop = "asyncio.base_events", "BaseEventLoop";
     buffered_protocol = "asyncio.protocols", "BufferedProtocol";

@@ -42,21 +42,25 @@ impl Naming {
     }
 }
 
-static NAMING: PyOnceLock<Naming> = PyOnceLock::new();
+/// `None` where `create_task` does something else, as one that a program has put in its place.
+static NAMING: PyOnceLock<Option<Naming>> = PyOnceLock::new();
 
-/// How a task of the eager factory is named, if `factory` is that one.
+/// How a task of the eager factory is named, if `factory` is that one and this is known.
 ///
 /// # Errors
-/// What trying it out raises.
+/// When there is no such factory.
 #[cold]
 pub(super) fn naming_by(py: Python<'_>, factory: &Object) -> Outcome<Option<Naming>> {
     if !cfg!(Py_3_12) || !factory.is(names::eager_task_factory(py)?) {
         return Ok(None);
     }
-    NAMING
-        .get_or_try_init(py, || find_out(py))
-        .copied()
-        .map(Some)
+    let find_out = || {
+        find_out(py).map(Some).unwrap_or_else(|raised| {
+            drop(raised.take());
+            None
+        })
+    };
+    Ok(*NAMING.get_or_init(py, find_out))
 }
 
 fn find_out(py: Python<'_>) -> Outcome<Naming> {
