@@ -55,10 +55,13 @@ pub(super) fn naming_by(py: Python<'_>, factory: &Object) -> Outcome<Option<Nami
         return Ok(None);
     }
     let find_out = || {
-        find_out(py).map(Some).unwrap_or_else(|raised| {
-            drop(raised.take());
-            None
-        })
+        find_out(py).map_or_else(
+            |raised| {
+                drop(raised.take());
+                None
+            },
+            Some,
+        )
     };
     Ok(*NAMING.get_or_init(py, find_out))
 }
