@@ -8,7 +8,6 @@ is what these two need of each other. Does not know how the native half keeps it
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import selectors
 import socket
@@ -96,9 +95,18 @@ class Loop(  # type: ignore[misc]  # mypy cannot compare signatures that end in 
 
     __module__ = "conbrio"
 
+    # What is set while a loop lives has a place of its own: as long as a loop has no dictionary,
+    # the interpreter finds its methods at a fraction of the price.
+    __slots__ = (
+        "_asyncgens",
+        "_default_executor",
+        "_exception_handler",
+        "_signal_handlers",
+        "_transports",
+        "_unix_server_sockets",
+    )
+
     # CPython's loop sets these on each instance. Standing here they cost a new loop nothing.
-    _default_executor: Executor | None = None
-    _exception_handler = None
     _asyncgens_shutdown_called = False
     _executor_shutdown_called = False
     _coroutine_origin_tracking_enabled = False
@@ -110,6 +118,8 @@ class Loop(  # type: ignore[misc]  # mypy cannot compare signatures that end in 
         # `driver` was the affair of __new__. CPython's initialisers are not called: they would
         # make a selector and a self-pipe that nobody uses.
         del driver
+        self._default_executor: Executor | None = None
+        self._exception_handler: Callable[[Loop, dict[str, Any]], object] | None = None
         self._asyncgens: weakref.WeakSet[Any] = weakref.WeakSet()
         self._signal_handlers: dict[int, asyncio.Handle] = {}
         self._unix_server_sockets: dict[socket.socket, int] = {}
@@ -121,9 +131,9 @@ class Loop(  # type: ignore[misc]  # mypy cannot compare signatures that end in 
 
     # ---------------------------------------------------------------- what CPython's half asks
 
-    @functools.cached_property
+    @property
     def _watcher(self) -> Any:
-        """Who waits for child processes (3.14 and later), made when the first is."""
+        """Who waits for child processes (3.14 and later)."""
         return own_watcher()
 
     @property
@@ -215,7 +225,7 @@ class Loop(  # type: ignore[misc]  # mypy cannot compare signatures that end in 
         # CPython: in debug mode the look-up is timed and logged, literals too.
         known = None
         # Nor is who does his work elsewhere passed over.
-        if not self._debug and executes_as_usual(self):
+        if not (self._debug or self._closed) and executes_as_usual(self):
             known = resolve_literal(host, port, family, type, proto, flags)
         if known is not None:
             return known

@@ -70,19 +70,23 @@ class ChildWatcher(_Watcher):  # type: ignore[misc,unused-ignore]  # Any, or obj
         except OSError:
             # An old kernel, a sandbox, no descriptor left, or a child that somebody has already
             # reaped: a thread asks the system itself.
-            if self._threads is None:
-                self._threads = _ThreadedWatcher()
-            self._threads.add_child_handler(pid, callback, *args)
+            self.in_threads().add_child_handler(pid, callback, *args)
+
+    def in_threads(self) -> Any:
+        """Return who waits in a thread for each child, always the same one."""
+        if self._threads is None:
+            self._threads = _ThreadedWatcher()
+        return self._threads
 
 
 _children = ChildWatcher()
 
 
 def own_watcher() -> Any:
-    """Return who waits for children on Python 3.14 and later."""
+    """Return who waits for children on Python 3.14 and later, for every loop."""
     if unix_events.can_use_pidfd():  # type: ignore[attr-defined]
         return _children
-    return _ThreadedWatcher()
+    return _children.in_threads()
 
 
 class Spawning:

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use crate::engine::Engine;
+use crate::ffi::layout::own_dictionary;
 use crate::ffi::{Class, Instance, Object, Outcome, Unchanged, attribute};
 use crate::names;
 
@@ -36,14 +37,10 @@ pub(super) fn learn(py: Python<'_>, class: &Object) -> Outcome<()> {
 /// Whether all of them are ours: the common answer, found by a look at one number.
 // Bench: run_until_complete.
 fn are_all_ours(py: Python<'_>, this: &Instance<Engine>) -> bool {
-    let own = || {
-        this.object()
-            .bind(py)
-            .getattr(pyo3::intern!(py, "__dict__"))
-    };
     METHODS.get().is_some_and(|methods| {
         methods.holds(py, this.object())
-            && own().is_ok_and(|own| !methods.is_any_in(py, crate::ffi::object(&own)))
+            && own_dictionary(py, this.object())
+                .is_ok_and(|own| own.is_none_or(|own| !methods.is_any_in(py, &own)))
     })
 }
 
@@ -91,16 +88,17 @@ pub(super) fn look_at_classes(py: Python<'_>, this: &Instance<Engine>) {
 }
 
 fn is_ours(py: Python<'_>, this: &Instance<Engine>, name: &Bound<'_, PyString>) -> bool {
-    let found = || -> PyResult<bool> {
+    let found = || -> Outcome<bool> {
         let bound = this.object().bind(py);
-        let own = bound
-            .getattr("__dict__")
-            .and_then(|own| own.contains(name))
-            .unwrap_or(false);
+        let own = own_dictionary(py, this.object())?
+            .is_some_and(|own| own.bind(py).contains(name).unwrap_or(false));
         let native = crate::ffi::class_of::<Engine>(py);
         Ok(!own && bound.get_type().getattr(name)?.is(&native.getattr(name)?))
     };
-    found().unwrap_or(false)
+    found().unwrap_or_else(|raised| {
+        drop(raised.take());
+        false
+    })
 }
 
 /// Looks again when an attribute that matters has been set on the loop.
@@ -109,6 +107,8 @@ pub(super) fn attribute_set(py: Python<'_>, this: &Instance<Engine>, name: &Obje
     crate::dial::attribute_set(py, this, name);
     let name = name.as_ptr();
     if methods(py).iter().any(|one| one.as_ptr() == name) {
+        // The interpreter may keep it without a dictionary, where `look` would not see it.
+        drop(attribute(py, this.object(), pyo3::intern!(py, "__dict__")));
         look(py, this);
     }
 }

@@ -4,6 +4,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::ffi::visit::Visit;
+use crate::ffi::{Object, Outcome, Ref, attribute};
 
 /// `Py_TPFLAGS_MANAGED_WEAKREF` and `Py_TPFLAGS_MANAGED_DICT`: the base keeps these before the object's head.
 #[cfg(Py_3_12)]
@@ -89,8 +90,29 @@ pub(in crate::ffi) unsafe fn forget_attributes(
 }
 
 /// Where the dictionary stands that the base keeps before the head. CPython: `MANAGED_DICT_OFFSET`.
-#[cfg(Py_3_13)]
+#[cfg(Py_3_12)]
 const MANAGED_DICTIONARY: isize = -3 * size_of::<usize>().cast_signed();
+
+/// The dictionary of `object`'s own attributes; none where the interpreter keeps one before the head and has not made it
+/// yet, which it does when it is first asked for.
+///
+/// # Errors
+/// What `__dict__` raises.
+pub(crate) fn own_dictionary(py: Python<'_>, object: &Object) -> Outcome<Option<Ref>> {
+    #[cfg(Py_3_12)]
+    {
+        // SAFETY: a live object; where the flag says so, the word is in its allocation.
+        let kept = unsafe {
+            ((*object.class()).tp_flags & (1 << 4) != 0)
+                .then(|| word(object.as_ptr(), MANAGED_DICTIONARY))
+        };
+        // CPython: `_PyDictOrValues_IsValues`; attributes that have no dictionary yet are told by the lowest bit.
+        if kept.is_some_and(|kept| kept.is_null() || kept.addr() & 1 != 0) {
+            return Ok(None);
+        }
+    }
+    attribute(py, object, pyo3::intern!(py, "__dict__")).map(Some)
+}
 
 /// # Safety
 /// `offset` is that of a word in the allocation of `object`.

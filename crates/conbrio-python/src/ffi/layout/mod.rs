@@ -15,6 +15,7 @@ mod proof;
 mod tracing;
 mod transports;
 
+pub(crate) use attributes::own_dictionary;
 pub(super) use attributes::{
     base_size_and_flags, clear_attributes, forget_attributes, is_finalized,
     keeps_attributes_before_head, visit_attributes,
