@@ -183,6 +183,11 @@ class TlsProtocol(TlsFlow, sslproto.SSLProtocol):
             del handshake_exc
         self._loop.call_soon(self._do_read)  # type: ignore[attr-defined]
 
+    def _fatal_error(self, exc: BaseException, message: str = "Fatal error on transport") -> None:
+        # What was written before leaves first: CPython would have sent it when it was written.
+        self._send_last()
+        super()._fatal_error(exc, message)
+
     def _do_flush(self) -> None:
         # Nothing more is received once close() was called. CPython: what had come before is.
         if self._app_transport is not None and self._app_transport._closed:

@@ -12,11 +12,12 @@ use pyo3::types::{PyDict, PyInt};
 
 use crate::engine::Engine;
 use crate::ffi::{
-    Args, Builder, Instance, Leading, Object, Outcome, Own, Parameters, Ref, attribute_if_any,
-    call_method, is_true, object, raise, referent,
+    Args, Builder, Instance, Leading, Object, Outcome, Own, Parameters, Raised, Ref,
+    attribute_if_any, call_method, is_true, object, raise, referent,
 };
 use crate::handle::{self, Handle};
 use crate::names;
+use crate::report::text_of;
 use crate::runnable::Runnable;
 
 /// Adds the methods that watch descriptors to the loop's class.
@@ -202,25 +203,27 @@ pub(crate) fn descriptor(py: Python<'_>, file: &Object) -> Outcome<RawFd> {
 
 /// The number without a look at its sign.
 fn number(py: Python<'_>, file: &Object) -> Outcome<RawFd> {
-    let file = file.bind(py);
-    if file.is_instance_of::<PyInt>() {
-        return Ok(file.extract()?);
+    let bound = file.bind(py);
+    if bound.is_instance_of::<PyInt>() {
+        return Ok(bound.extract()?);
     }
     let asked = || {
-        file.call_method0(names::fileno(py))?
+        bound
+            .call_method0(names::fileno(py))?
             .call_method0(pyo3::intern!(py, "__int__"))?
             .extract::<RawFd>()
     };
-    asked().map_err(|error| {
-        let known = error.is_instance_of::<PyAttributeError>(py)
-            || error.is_instance_of::<PyTypeError>(py)
-            || error.is_instance_of::<PyValueError>(py);
+    asked().map_err(|error: PyErr| {
+        // Not dropped as a `PyErr`, which would keep it, and `file` with it, until a loop runs.
+        let error = Raised::from(error).take();
+        let kind = error.bind(py);
+        let known = kind.is_instance_of::<PyAttributeError>()
+            || kind.is_instance_of::<PyTypeError>()
+            || kind.is_instance_of::<PyValueError>();
         if !known {
-            return error.into();
+            return raise(error);
         }
-        let text = file
-            .repr()
-            .map_or_else(|_| "<unprintable>".to_owned(), |text| text.to_string());
+        let text = text_of(py, file);
         PyValueError::new_err(format!("Invalid file object: {text}")).into()
     })
 }

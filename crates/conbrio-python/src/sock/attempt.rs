@@ -49,7 +49,12 @@ pub(super) fn attempt(
             // Lent anew for each try: while nothing comes, the program may do with its memory what it likes.
             let memory = wait.args.share_or_none();
             let memory = Buffer::to_write(py, &memory, "recv_into() argument 1")?;
-            match memory.write(|memory| socket::recv_uninit(fd, memory)) {
+            // CPython: a buffer without room is filled at once, whatever the socket is.
+            let receive = |memory: &mut [_]| match memory {
+                [] => Ok(0),
+                memory => socket::recv_uninit(fd, memory),
+            };
+            match memory.write(receive) {
                 Ok(count) => {
                     let Ok(count) = count.into_pyobject(py);
                     Ok(Some(object(&count).share()))

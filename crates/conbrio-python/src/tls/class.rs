@@ -5,7 +5,7 @@ use pyo3::sync::PyOnceLock;
 
 use super::engine::{self, Engine, Objects};
 use super::read::{control_reading, discard, read};
-use super::write::{control_writing, encrypt_and_send, send, settle, write_all};
+use super::write::{control_writing, encrypt_and_send, send, send_last, settle, write_all};
 use super::{Marks, OWN, State, TlsFlow, feed, keep};
 use crate::ffi::{
     Args, Buffer, Builder, Instance, Object, Outcome, Raised, Ref, as_float, flag, kept, object,
@@ -75,8 +75,9 @@ fn steps(builder: Builder<TlsFlow>) -> Builder<TlsFlow> {
             }
             Ok(Ref::none())
         })
-        .plain(c"_settle", c"_settle($self)\n--\n\nEncrypts at once what would be encrypted at the end of the turn.", |py, this| {
-            none(settle(py, this))
+        .plain(c"_send_last", c"_send_last($self)\n--\n\nSends what would be sent at the end of the turn, before the connection breaks off.", |py, this| {
+            send_last(py, this);
+            Ok(Ref::none())
         })
 }
 

@@ -101,6 +101,17 @@ pub(super) fn settle(py: Python<'_>, this: &Instance<TlsFlow>) -> Outcome<()> {
     guarded(py, this, answer)
 }
 
+/// Sends what would be sent at the end of the turn, as CPython has when it was written: the connection is about to break off,
+/// and what goes wrong now is nobody's any more.
+pub(super) fn send_last(py: Python<'_>, this: &Instance<TlsFlow>) {
+    if !this.flush_due.get() || this.state.get() != State::Wrapped {
+        return;
+    }
+    if let Err(raised) = encrypt_and_send(py, this) {
+        drop(raised.take());
+    }
+}
+
 /// CPython: `_do_write`.
 pub(super) fn encrypt_and_send(py: Python<'_>, this: &Instance<TlsFlow>) -> Outcome<()> {
     encrypt(py, this)?;

@@ -10,9 +10,10 @@ use pyo3::types::{PyDict, PyString};
 
 use crate::engine::Engine;
 use crate::ffi::{
-    Builder, Class, Instance, Object, Outcome, Own, Parameters, Raised, Ref, call_keyword, object,
-    raise, write_unraisable,
+    Builder, Class, Instance, Object, Outcome, Own, Parameters, Raised, Ref, attribute_if_any,
+    call_keyword, object, raise, write_unraisable,
 };
+use crate::handle::{self, Handle};
 use crate::names;
 use crate::report::{ends_loop, report_caught, report_raised};
 
@@ -169,9 +170,31 @@ pub(super) fn guarded_on<T: Ending>(
     let Some(event_loop) = event_loop else {
         return Err(raised);
     };
+    let exception = raised.take();
     let message = || format!("Exception in callback {}.{method}()", short_name::<T>());
-    let details = [("transport", this.object())];
-    report_raised(py, &event_loop, raised, message, &details)
+    // CPython: a handle ran it. Where ours has none, the transport says whose callback it was.
+    let handle = handle_of(py, this, &event_loop, method)?;
+    let details = [match &handle {
+        Some(handle) => ("handle", handle.object()),
+        None => ("transport", this.object()),
+    }];
+    report_raised(py, &event_loop, raise(exception), message, &details)
+}
+
+/// A handle of the transport's `method`, if Python sees one.
+#[cold]
+fn handle_of<T: Ending>(
+    py: Python<'_>,
+    this: &Instance<T>,
+    event_loop: &Object,
+    method: &str,
+) -> Outcome<Option<Own<Handle>>> {
+    let Some(engine) = Instance::<Engine>::of(event_loop) else {
+        return Ok(None);
+    };
+    let callback = attribute_if_any(py, this.object(), &PyString::new(py, method))?;
+    let handle = callback.map(|callback| handle::new(py, engine, &callback, &[], None));
+    handle.transpose()
 }
 
 /// The class in messages.

@@ -7,7 +7,7 @@ use pyo3::exceptions::PyConnectionError;
 use pyo3::prelude::*;
 
 use super::StreamTransport;
-use super::ending::{Ending, fatal_exception, guarded};
+use super::ending::{Ending, fatal_exception, guarded, guarded_on};
 use super::extra::ask_local;
 use super::methods::text;
 use crate::engine::Engine;
@@ -15,7 +15,7 @@ use crate::ffi::{
     Instance, Object, Outcome, Own, Raised, Ref, Thunk, attribute, call_method, context, object,
     raise,
 };
-use crate::report::{os_exception, report_raised};
+use crate::report::os_exception;
 use crate::{handle, names, protocol};
 
 /// `close()`: reads no more, sends what is owed, then the connection is lost.
@@ -55,6 +55,7 @@ pub(super) fn force_close(
     if this.life.lost.get() != 0 {
         return Ok(());
     }
+    this.send_last(py);
     this.forget_owed(py);
     this.stop_writing(py);
     if !this.life.closing.replace(true) {
@@ -124,19 +125,10 @@ pub(super) fn connection_lost(
         .detach(py)
         .and_then(|()| this.disappoint_waiter(py))
         .map_err(Raised::take);
-    let message = || "Exception in callback StreamTransport._call_connection_lost()".to_owned();
     for exception in [told, closed, left].into_iter().filter_map(Result::err) {
-        let raised = raise(exception);
-        match &event_loop {
-            Some(event_loop) => report_raised(
-                py,
-                event_loop,
-                raised,
-                message,
-                &[("transport", this.object())],
-            )?,
-            None => return Err(raised),
-        }
+        let event_loop = event_loop.as_ref().map(|event_loop| event_loop.share());
+        let answer = Err(raise(exception));
+        guarded_on(py, this, event_loop, "_call_connection_lost", answer)?;
     }
     Ok(())
 }

@@ -243,12 +243,15 @@ fn flush(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<()> {
             let Some(engine) = this.engine() else {
                 return Ok(());
             };
-            drop(engine.watch(
-                py,
-                this.fd.get(),
-                Side::Writer,
-                Thunk::new(this.own(), heard),
-            )?);
+            let runnable = Thunk::new(this.own(), heard);
+            match engine.watch(py, this.fd.get(), Side::Writer, runnable) {
+                Ok(former) => drop(former),
+                Err(raised) => {
+                    // CPython: owes only what the loop is going to send; a closed one sends nothing.
+                    this.forget_owed(py);
+                    return Err(raised);
+                }
+            }
             this.life.writing.set(true);
             this.maybe_pause(py)
         }
@@ -339,6 +342,14 @@ impl Instance<StreamTransport> {
             return Ok(());
         }
         flush(py, self)
+    }
+
+    /// Offers the system what would be sent at the end of the turn, as CPython has when it was written, and asks for no more:
+    /// the connection is about to end.
+    pub(super) fn send_last(&self, py: Python<'_>) {
+        if !self.life.writing.get() && self.owed(py) > 0 {
+            let _ = send(py, self);
+        }
     }
 
     /// Forgets what is owed.
