@@ -7,6 +7,7 @@ is what these two need of each other. Does not know how the native half keeps it
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found,unused-ignore]
 import asyncio
 import logging
 import selectors
@@ -201,6 +202,13 @@ class Loop(  # type: ignore[misc]  # mypy cannot compare signatures that end in 
             source=self,
         )
         self._signal_handlers.clear()
+
+    def _check_signal(self, sig: int) -> None:
+        # CPython: the same of the public module, which makes an enumeration of them all each time.
+        if not isinstance(sig, int):
+            raise TypeError(f"sig must be an int, not {sig!r}")
+        if sig not in _signal.valid_signals():
+            raise ValueError(f"invalid signal number {sig}")
 
     # ---------------------------------------------------------------- names to addresses
 
