@@ -14,6 +14,7 @@ import os
 import pkgutil
 import runpy
 import sys
+import textwrap
 import types
 from importlib import machinery
 
@@ -114,6 +115,8 @@ def run_code(code: str, arguments: list[str]) -> None:
     """Run code from the command line as ``python -c`` does."""
     sys.argv = ["-c", *arguments]
     begin_path("")
+    if sys.version_info >= (3, 14):
+        code = textwrap.dedent(code)
     run_source(code, "<string>", fresh_main())
 
 

@@ -263,3 +263,19 @@ def test_the_callback_that_waits_is_the_one_that_compares(loop):
     future.add_done_callback(Asked("waits"))
     assert future.remove_done_callback(Asked("given")) == 1
     assert asked == ["waits"]
+
+
+def test_what_ends_a_future_takes_no_context_from_outside(loop):
+    future = loop.create_future()
+    loop.call_soon(future.set_exception, ValueError("inner"))
+
+    async def main():
+        try:
+            await future
+        except ValueError as error:
+            return error.__context__
+
+    try:
+        raise KeyError("outer")
+    except KeyError:
+        assert loop.run_until_complete(main()) is None

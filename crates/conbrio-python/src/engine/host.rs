@@ -116,6 +116,11 @@ impl Running<'_, '_> {
         })
     }
 
+    /// When the next timer is due.
+    fn next_deadline(&self) -> Option<f64> {
+        self.works(|works| works.timers.next_deadline())
+    }
+
     /// Waits without the interpreter's lock.
     fn sleep(
         &self,
@@ -124,7 +129,10 @@ impl Running<'_, '_> {
         timeout: Timeout,
     ) -> Outcome<std::io::Result<()>> {
         arenas::rest(self.py);
+        let deadline = self.next_deadline();
         self.engine.hear_signals(self.py, devices)?;
+        // CPython: between its last callback and the wait it runs Python code, which looks for signals.
+        check_signals(self.py)?;
         let inbox = &self.engine.inbox;
         let looks_out = self
             .engine
@@ -138,11 +146,8 @@ impl Running<'_, '_> {
         }
         // Python has run since the turn found nothing to do (a signal's handler, a clock of somebody's own), and other
         // threads have found nobody asleep.
-        let timeout = if self.works(|works| works.is_idle()) {
-            timeout
-        } else {
-            Timeout::Now
-        };
+        let is_idle = self.works(|works| works.is_idle()) && self.next_deadline() == deadline;
+        let timeout = if is_idle { timeout } else { Timeout::Now };
         let began = clock::ticks();
         let ((ended, waited), ticks) = self.py.detach(|| {
             let how = if looks_out && timeout != Timeout::Now {

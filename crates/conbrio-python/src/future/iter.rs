@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use super::Future;
 use crate::ffi::{
     Args, Builder, Class, ClassState, Instance, Object, Outcome, Own, Ref, Slot, Step, Visit, call,
-    exception, is_exception, raise_in_context,
+    exception, is_exception, raise,
 };
 
 /// The iterator of one `await`.
@@ -73,7 +73,8 @@ fn advance(py: Python<'_>, this: &Instance<FutureIter>) -> Outcome<Step> {
 fn throw(py: Python<'_>, this: &Instance<FutureIter>, args: Args<'_>) -> Outcome<Ref> {
     let exception = thrown(py, args)?;
     this.future.clear();
-    Err(raise_in_context(&exception))
+    // CPython: as it is. What awaits gives it its context.
+    Err(raise(exception))
 }
 
 /// The exception that a `throw()` with these arguments raises.
