@@ -96,16 +96,17 @@ class Loop(  # type: ignore[misc]  # mypy cannot compare signatures that end in 
 
     __module__ = "conbrio"
 
-    # What is set while a loop lives has a place of its own: as long as a loop has no dictionary,
-    # the interpreter finds its methods at a fraction of the price.
-    __slots__ = (
-        "_asyncgens",
-        "_default_executor",
-        "_exception_handler",
-        "_signal_handlers",
-        "_transports",
-        "_unix_server_sockets",
-    )
+    if sys.version_info >= (3, 12):
+        # What is set while a loop lives has a place of its own: as long as a loop has no
+        # dictionary, the interpreter finds its methods at a fraction of the price.
+        __slots__ = (
+            "_asyncgens",
+            "_default_executor",
+            "_exception_handler",
+            "_signal_handlers",
+            "_transports",
+            "_unix_server_sockets",
+        )
 
     # CPython's loop sets these on each instance. Standing here they cost a new loop nothing.
     _asyncgens_shutdown_called = False

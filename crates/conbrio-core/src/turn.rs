@@ -121,7 +121,8 @@ impl<R> Works<R> {
     /// Whether a wait for what comes is all there is to do.
     #[inline]
     pub fn is_idle(&self) -> bool {
-        self.ready.is_empty() && !self.stopping
+        // What is owed since the last flush, written while others sent theirs, leaves at the end of the next turn.
+        self.ready.is_empty() && !self.stopping && !self.flush
     }
 
     /// Notes that the driver has been asked.
@@ -236,11 +237,16 @@ pub fn turn<H: Host>(host: &H) -> Result<(), H::Failure> {
         host.works(|works| works.fire(now));
     }
     let ran = run_batch(host);
-    if host.works(|works| works.flush) {
-        host.works(|works| works.flush = false);
+    flush(host)?;
+    ran
+}
+
+#[inline]
+fn flush<H: Host>(host: &H) -> Result<(), H::Failure> {
+    if host.works(|works| std::mem::take(&mut works.flush)) {
         host.flush()?;
     }
-    ran
+    Ok(())
 }
 
 fn look<H: Host>(host: &H, timeout: Timeout) -> Result<(), H::Failure> {
@@ -277,10 +283,13 @@ fn run_batch<H: Host>(host: &H) -> Result<(), H::Failure> {
 /// # Errors
 /// As `turn`.
 pub fn run_until_stopped<H: Host>(host: &H) -> Result<(), H::Failure> {
-    loop {
-        turn(host)?;
-        if host.works(|works| works.stopping) {
-            return Ok(());
+    let ran = loop {
+        let ran = turn(host);
+        if ran.is_err() || host.works(|works| works.stopping) {
+            break ran;
         }
-    }
+    };
+    // What a signal's handler has written that ends a wait, and what was written while others sent theirs.
+    flush(host)?;
+    ran
 }

@@ -2,13 +2,15 @@
 
 use std::ffi::CStr;
 
+use conbrio_core::turn::Host;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::dial;
-use crate::engine::{Engine, forked};
+use crate::engine::{Engine, Running, forked};
 use crate::event_loop::fallback;
-use crate::ffi::{Class, layout, object};
+use crate::ffi::{Class, Instance, Outcome, call, layout, object};
+use crate::names;
 
 /// The version of the package.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -68,12 +70,27 @@ fn note_fork() {
     forked();
 }
 
+/// Sends what is owed in this turn: a child would send it once more.
+#[pyfunction]
+#[pyo3(name = "_forking")]
+fn settle_before_fork(py: Python<'_>) -> PyResult<()> {
+    let settled = || -> Outcome<()> {
+        let running = call(py, names::get_running_loop(py)?, &[])?;
+        match Instance::<Engine>::of(&running) {
+            Some(engine) => Running { py, engine }.flush(),
+            None => Ok(()),
+        }
+    };
+    settled().map_err(|raised| PyErr::from_value(raised.take().bind(py).to_owned()))
+}
+
 /// Lets the package hear of forks.
 ///
 /// # Errors
 /// What `os.register_at_fork` raises.
 pub(crate) fn hear_forks(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let keywords = PyDict::new(module.py());
+    keywords.set_item("before", wrap_pyfunction!(settle_before_fork, module)?)?;
     keywords.set_item("after_in_child", wrap_pyfunction!(note_fork, module)?)?;
     module
         .py()

@@ -39,6 +39,8 @@ pub(crate) struct Native {
     pub(crate) receive: Receive,
     /// Works on what was received.
     pub(crate) received: fn(Python<'_>, &Object) -> Outcome<()>,
+    /// Sends what it would send at the end of the turn: the connection is about to end.
+    pub(crate) send_last: fn(Python<'_>, &Object),
 }
 
 /// Has memory written.

@@ -210,6 +210,13 @@ impl Engine {
         self.origin.check()
     }
 
+    /// Whether who asks is what a turn of the loop runs, so that the end of the turn comes after it: not where the loop does not
+    /// run, in another thread, or in a forked child.
+    #[inline]
+    pub(crate) fn comes_to_an_end_of_turn(&self) -> bool {
+        self.thread.get() == thread_ident() && !self.origin.is_elsewhere()
+    }
+
     /// In debug mode, refuses calls from another thread than the loop's.
     ///
     /// # Errors

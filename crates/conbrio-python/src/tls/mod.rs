@@ -225,6 +225,11 @@ const OWN: Native = Native {
         Some(flow) => received(py, flow),
         None => Ok(()),
     },
+    send_last: |py, object| {
+        if let Some(flow) = Instance::<TlsFlow>::of(object) {
+            write::send_last(py, flow);
+        }
+    },
 };
 
 /// Gives a native protocol what stands in a piece of memory.

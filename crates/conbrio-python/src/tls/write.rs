@@ -76,7 +76,7 @@ fn owe(py: Python<'_>, this: &Instance<TlsFlow>) -> Outcome<()> {
     }
     let much = this.backlog.lend(py, |backlog| backlog.len() > AT_ONCE);
     match this.turns() {
-        Some(turns) if !much && turns.thread.get() != 0 && this.is_carried_natively() => {
+        Some(turns) if !much && turns.comes_to_an_end_of_turn() && this.is_carried_natively() => {
             if !this.flush_due.replace(true) {
                 turns.flush_later(py, Thunk::new(this.own(), flush_due));
             }

@@ -208,6 +208,10 @@ pub(super) fn get(
     let extra = dictionary(py, this);
     let extra = extra.bind(py);
     let name = name.bind(py);
+    if this.life.flush_due.get() && name.eq("socket")? {
+        // What is done to it comes after what was written.
+        this.settle(py)?;
+    }
     if let Ok(known) = extra.cast::<PyDict>() {
         if let Some(value) = known.get_item(name)? {
             return Ok(value.into());

@@ -27,6 +27,7 @@ pub(super) fn close(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome
         return Ok(());
     }
     // What CPython has sent by now can have found the connection broken, so this comes first.
+    this.settle_above(py);
     this.settle(py)?;
     if this.life.closing.replace(true) {
         return Ok(());
@@ -42,6 +43,7 @@ pub(super) fn close(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome
 
 /// `abort()`: as `close()`, but what the system has not taken is forgotten.
 pub(super) fn abort(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<()> {
+    this.settle_above(py);
     this.settle(py)?;
     force_close(py, this, &Ref::none())
 }

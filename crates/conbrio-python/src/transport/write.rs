@@ -16,6 +16,7 @@ use super::life::{connection_lost, fatal_io};
 use crate::engine::Engine;
 use crate::ffi::{Buffer, Bytes, Instance, Object, Outcome, Own, Ref, Thunk, call_method, context};
 use crate::names;
+use crate::protocol::Hears;
 use crate::report::{os_error, os_exception};
 
 /// More than this is not kept until the end of the turn.
@@ -115,7 +116,7 @@ pub(super) fn write_eof(py: Python<'_>, this: &Instance<StreamTransport>) -> Out
     }
     this.life.eof.set(true);
     this.settle(py)?;
-    if this.owed(py) == 0 && this.life.open.get() {
+    if this.owed(py) == 0 && this.life.open.get() && this.life.lost.get() == 0 {
         this.touch(py);
         socket::shutdown_write(this.fd.get()).map_err(|error| os_error(py, &error))?;
     }
@@ -196,7 +197,7 @@ fn owe(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<()> {
     let much = this
         .outbox
         .lend(py, |outbox| outbox.len() > AT_ONCE || outbox.over_high());
-    if is_single(py, this, &engine) || much || engine.thread.get() == 0 {
+    if is_single(py, this, &engine) || much || !engine.comes_to_an_end_of_turn() {
         return flush(py, this);
     }
     if !this.life.flush_due.replace(true) {
@@ -308,6 +309,8 @@ pub(super) fn write_ready(py: Python<'_>, this: &Instance<StreamTransport>) -> O
         this.unwatch_writing(py);
     }
     resumed?;
+    // What it has written now is all there is to come, if the transport closes.
+    this.settle(py)?;
     if this.owed(py) > 0 || this.life.lost.get() != 0 {
         return Ok(());
     }
@@ -347,8 +350,18 @@ impl Instance<StreamTransport> {
     /// Offers the system what would be sent at the end of the turn, as CPython has when it was written, and asks for no more:
     /// the connection is about to end.
     pub(super) fn send_last(&self, py: Python<'_>) {
+        self.settle_above(py);
         if !self.life.writing.get() && self.owed(py) > 0 {
             let _ = send(py, self);
+        }
+    }
+
+    /// Has a native protocol send what it would send at the end of the turn.
+    pub(super) fn settle_above(&self, py: Python<'_>) {
+        if let Hears::Native(native) = self.protocol.hears()
+            && let Some(protocol) = self.protocol.share()
+        {
+            (native.send_last)(py, &protocol);
         }
     }
 

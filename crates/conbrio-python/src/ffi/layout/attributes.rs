@@ -174,7 +174,7 @@ pub(in crate::ffi) unsafe fn clear_attributes(
 /// Adds a second and further awaiting task, in a set, as CPython's own futures keep them.
 #[cfg(Py_3_14)]
 #[cold]
-pub(super) fn add_awaited_by(fields: &super::FutureFields, task: &crate::ffi::object::Object) {
+pub(super) fn add_awaited_by(fields: &super::FutureFields, task: &Object) {
     use crate::ffi::object::Ref;
     let Some(held) = fields.awaited_by.share() else {
         return;
@@ -203,7 +203,7 @@ pub(super) fn add_awaited_by(fields: &super::FutureFields, task: &crate::ffi::ob
 /// Removes a task from such a set.
 #[cfg(Py_3_14)]
 #[cold]
-pub(super) fn remove_awaited_by(fields: &super::FutureFields, task: &crate::ffi::object::Object) {
+pub(super) fn remove_awaited_by(fields: &super::FutureFields, task: &Object) {
     let Some(set) = fields.awaited_by.share() else {
         return;
     };

@@ -112,7 +112,7 @@ fn push(
     // CPython: an endpoint without a peer sends until its socket is closed.
     if is_known
         && !this.life.closing.get()
-        && engine.thread.get() != 0
+        && engine.comes_to_an_end_of_turn()
         && this.life.turn.replace(engine.turn(py)) == engine.turn(py)
     {
         return gather(py, this, &engine, chunk, receiver);
