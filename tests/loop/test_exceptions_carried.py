@@ -266,10 +266,9 @@ def test_the_callback_that_waits_is_the_one_that_compares(loop):
 
 
 def test_what_ends_a_future_takes_no_context_from_outside(loop):
-    future = loop.create_future()
-    loop.call_soon(future.set_exception, ValueError("inner"))
-
     async def main():
+        future = loop.create_future()
+        loop.call_soon(future.set_exception, ValueError("inner"))
         try:
             await future
         except ValueError as error:
