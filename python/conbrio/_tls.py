@@ -32,7 +32,7 @@ NO_BACKLOG: collections.deque[Any] = collections.deque(maxlen=0)
 NO_BYTES = ssl.MemoryBIO()
 
 UNWRAPPED = sslproto.SSLProtocolState.UNWRAPPED
-WRAPPED = sslproto.SSLProtocolState.WRAPPED
+FLUSHING = sslproto.SSLProtocolState.FLUSHING
 
 
 def positive(name: str, seconds: float | None, default: float) -> Any:
@@ -185,15 +185,13 @@ class TlsProtocol(TlsFlow, sslproto.SSLProtocol):
         self._loop.call_soon(self._do_read)  # type: ignore[attr-defined]
 
     def _set_state(self, new_state: Any) -> None:
-        # What was written leaves first. Unless reading is paused, the end itself sees to it.
-        if self._app_reading_paused and new_state is not WRAPPED:
+        # What was written leaves first. Unless reading is paused, the end itself sees to it, but
+        # not to what TLS within this one still keeps.
+        if new_state is FLUSHING and (
+            self._app_reading_paused or isinstance(self._app_protocol, TlsFlow)
+        ):
             self._send_last()
         super()._set_state(new_state)  # type: ignore[misc]
-
-    def _fatal_error(self, exc: BaseException, message: str = "Fatal error on transport") -> None:
-        # What was written before leaves first: CPython would have sent it when it was written.
-        self._send_last()
-        super()._fatal_error(exc, message)
 
     def _do_flush(self) -> None:
         # Nothing more is received once close() was called. CPython: what had come before is.

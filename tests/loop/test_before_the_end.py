@@ -106,8 +106,7 @@ def test_a_method_that_raises_at_the_end_is_blamed_by_its_handle(run):
         loop.set_exception_handler(
             lambda loop, context: heard.append((context, repr(context["handle"])))
         )
-        near, far = peers.unix_pair()
-        transport, _ = await loop.create_connection(Stays, sock=near)
+        transport, _, far = await peers.connected(Stays, peers.unix_pair)
         transport.close()
         one, two = socket.socketpair(type=socket.SOCK_DGRAM)
         endpoint, _ = await loop.create_datagram_endpoint(Hears, sock=one)

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import threading
+import time
 
 import pytest
 
@@ -74,22 +75,26 @@ def test_what_a_server_wrote_before_it_ends_its_clients_over_tls(run, way):
 def test_what_is_written_while_others_send_theirs_does_not_wait(run):
     async def main():
         loop = asyncio.get_running_loop()
-        near, far = peers.unix_pair()
-        transport, _ = await loop.create_connection(asyncio.Protocol, sock=near)
+        transport, _, far = await peers.connected(asyncio.Protocol, peers.unix_pair)
 
         class Reports(asyncio.DatagramProtocol):
             def error_received(self, exc):
                 transport.write(b"report")
 
         endpoint, _ = await loop.create_datagram_endpoint(Reports, local_addr=("127.0.0.1", 0))
-        place = endpoint.get_extra_info("sockname")
+        sink = socket.socket(type=socket.SOCK_DGRAM)
+        sink.bind(("127.0.0.1", 0))
+        place = sink.getsockname()
         received = loop.create_task(loop.sock_recv(far, 64))
         await asyncio.sleep(0.01)
+        # Nothing is ready in the turn after: it rests, unless it knows of the report.
+        loop.call_later(5, received.cancel)
         endpoint.sendto(b"small", place)
         endpoint.sendto(bytes(70_000), place)
-        received = await asyncio.wait_for(received, 5)
+        received = await received
         transport.abort()
         endpoint.abort()
+        sink.close()
         far.close()
         return received
 
@@ -123,8 +128,7 @@ def test_what_a_signals_handler_writes_before_it_exits(loop):
 def test_the_socket_asked_for_after_a_write(run, use):
     async def main():
         loop = asyncio.get_running_loop()
-        near, far = peers.unix_pair()
-        transport, _ = await loop.create_connection(asyncio.Protocol, sock=near)
+        transport, _, far = await peers.connected(asyncio.Protocol, peers.unix_pair)
         transport.write(b"one ")
         sock = transport.get_extra_info("socket")
         if use == "shutdown":
@@ -152,8 +156,7 @@ def test_what_a_closed_transport_writes_as_it_may_go_on(run):
 
     async def main():
         loop = asyncio.get_running_loop()
-        near, far = peers.unix_pair()
-        transport, protocol = await loop.create_connection(Adds, sock=near)
+        transport, protocol, far = await peers.connected(Adds, peers.unix_pair)
         transport.write(bytes(3_000_000))
         transport.close()
         received = await asyncio.wait_for(peers.read_all(loop, far), 10)
@@ -167,16 +170,17 @@ def test_what_a_closed_transport_writes_as_it_may_go_on(run):
 def test_a_write_from_another_thread_while_the_loop_sleeps(run):
     async def main():
         loop = asyncio.get_running_loop()
-        near, far = peers.unix_pair()
-        transport, _ = await loop.create_connection(asyncio.Protocol, sock=near)
+        transport, _, far = await peers.connected(asyncio.Protocol, peers.unix_pair)
         received = []
 
         def foreign():
+            time.sleep(0.05)
             transport.write(b"thread")
-            far.setblocking(True)
-            far.settimeout(5)
-            received.append(far.recv(64))
-            loop.call_soon_threadsafe(ended.set)
+            far.settimeout(2)
+            try:
+                received.append(far.recv(64))
+            finally:
+                loop.call_soon_threadsafe(ended.set)
 
         ended = asyncio.Event()
         thread = threading.Thread(target=foreign)
@@ -244,3 +248,32 @@ def test_what_was_written_over_tls_before_the_carrier_is_aborted(run):
         return received
 
     assert run(main()) == b"last"
+
+
+@pytest.mark.parametrize("end", ["close", "abort", "abort the carrier", "close after a pause"])
+def test_tls_within_tls(run, end):
+    """What the inner one has written leaves, whichever of the three ends."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        server, protocol, reader, writer = await tls_pair(loop, Keeps)
+        await peers.until(lambda: protocol.transport is not None)
+        outer = protocol.transport
+        context = certificates.server()
+        begun = loop.create_task(loop.start_tls(outer, protocol, context, server_side=True))
+        await writer.start_tls(certificates.client(), server_hostname="localhost")
+        inner = await begun
+        inner.write(b"inside")
+        if end == "abort the carrier":
+            outer._ssl_protocol._transport.abort()
+        elif end == "close after a pause":
+            inner.pause_reading()
+            inner.close()
+        else:
+            getattr(outer, end)()
+        received = await asyncio.wait_for(reader.readexactly(6), 5)
+        writer.transport.abort()
+        server.close()
+        return received
+
+    assert run(main()) == b"inside"

@@ -39,7 +39,7 @@ pub(crate) struct Native {
     pub(crate) receive: Receive,
     /// Works on what was received.
     pub(crate) received: fn(Python<'_>, &Object) -> Outcome<()>,
-    /// Sends what it would send at the end of the turn: the connection is about to end.
+    /// Sends what it would send at the end of the turn.
     pub(crate) send_last: fn(Python<'_>, &Object),
 }
 
@@ -125,6 +125,15 @@ impl Protocol {
     #[inline]
     pub(crate) fn share(&self) -> Option<Ref> {
         self.object.share()
+    }
+
+    /// Has a native protocol send what it would send at the end of the turn: what carries it is about to end.
+    pub(crate) fn send_last(&self, py: Python<'_>) {
+        if let Hears::Native(native) = self.hears()
+            && let Some(protocol) = self.share()
+        {
+            (native.send_last)(py, &protocol);
+        }
     }
 
     /// How it wants to be given bytes.

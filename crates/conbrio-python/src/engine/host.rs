@@ -130,7 +130,7 @@ impl Running<'_, '_> {
     ) -> Outcome<std::io::Result<()>> {
         arenas::rest(self.py);
         let deadline = self.next_deadline();
-        self.engine.hear_signals(self.py, devices)?;
+        self.engine.hear_signals(self.py, devices);
         // CPython: between its last callback and the wait it runs Python code, which looks for signals.
         check_signals(self.py)?;
         let inbox = &self.engine.inbox;

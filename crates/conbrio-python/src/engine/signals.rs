@@ -7,18 +7,14 @@ use std::os::fd::RawFd;
 use pyo3::prelude::*;
 
 use super::{Devices, Engine};
-use crate::ffi::{Outcome, call, check_signals, object, thread_ident};
+use crate::ffi::{call, object, thread_ident};
 use crate::names;
 
 impl Engine {
-    /// Lets signals end our waits, from the first wait that can block: a run that never waits pays nothing. Handlers of
-    /// signals that came earlier run now.
-    ///
-    /// # Errors
-    /// What a signal's handler raises.
-    pub(super) fn hear_signals(&self, py: Python<'_>, devices: &Devices) -> Outcome<()> {
+    /// Lets signals end our waits, from the first wait that can block: a run that never waits pays nothing.
+    pub(super) fn hear_signals(&self, py: Python<'_>, devices: &Devices) {
         if self.hears_signals.replace(true) || !is_main_thread(py) {
-            return Ok(());
+            return;
         }
         let own = devices.wake.write_fd();
         let former = set_wakeup_fd(py, own);
@@ -27,7 +23,6 @@ impl Engine {
             set_wakeup_fd(py, former);
         }
         self.former_wakeup.set(Some(former));
-        check_signals(py)
     }
 
     /// Whether somebody else's descriptor is told of signals: they end a wait that sleeps, and no other.

@@ -108,7 +108,9 @@ pub(super) fn attribute_set(py: Python<'_>, this: &Instance<Engine>, name: &Obje
     let name = name.as_ptr();
     if methods(py).iter().any(|one| one.as_ptr() == name) {
         // The interpreter may keep it without a dictionary, where `look` would not see it.
-        drop(attribute(py, this.object(), pyo3::intern!(py, "__dict__")));
+        if let Err(raised) = attribute(py, this.object(), pyo3::intern!(py, "__dict__")) {
+            drop(raised.take());
+        }
         look(py, this);
     }
 }

@@ -104,6 +104,7 @@ pub(super) fn settle(py: Python<'_>, this: &Instance<TlsFlow>) -> Outcome<()> {
 /// Sends what would be sent at the end of the turn, as CPython has when it was written: the connection is about to break off,
 /// and what goes wrong now is nobody's any more.
 pub(super) fn send_last(py: Python<'_>, this: &Instance<TlsFlow>) {
+    this.protocol.send_last(py);
     if !this.flush_due.get() || this.state.get() != State::Wrapped {
         return;
     }

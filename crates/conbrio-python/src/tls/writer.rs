@@ -118,6 +118,7 @@ fn methods(builder: Builder<TlsWriter>) -> Builder<TlsWriter> {
             c"_settle($self)\n--\n\nEncrypts at once what would be encrypted at the end of the turn.",
             |py, this| {
                 if let Some(flow) = this.flow() {
+                    flow.protocol.send_last(py);
                     settle(py, &flow)?;
                 }
                 Ok(Ref::none())

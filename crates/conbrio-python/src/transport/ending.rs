@@ -173,7 +173,10 @@ pub(super) fn guarded_on<T: Ending>(
     let exception = raised.take();
     let message = || format!("Exception in callback {}.{method}()", short_name::<T>());
     // CPython: a handle ran it. Where ours has none, the transport says whose callback it was.
-    let handle = handle_of(py, this, &event_loop, method)?;
+    let handle = handle_of(py, this, &event_loop, method).unwrap_or_else(|raised| {
+        drop(raised.take());
+        None
+    });
     let details = [match &handle {
         Some(handle) => ("handle", handle.object()),
         None => ("transport", this.object()),

@@ -27,7 +27,7 @@ pub(super) fn close(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome
         return Ok(());
     }
     // What CPython has sent by now can have found the connection broken, so this comes first.
-    this.settle_above(py);
+    this.protocol.send_last(py);
     this.settle(py)?;
     if this.life.closing.replace(true) {
         return Ok(());
@@ -43,7 +43,6 @@ pub(super) fn close(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome
 
 /// `abort()`: as `close()`, but what the system has not taken is forgotten.
 pub(super) fn abort(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<()> {
-    this.settle_above(py);
     this.settle(py)?;
     force_close(py, this, &Ref::none())
 }
@@ -58,6 +57,10 @@ pub(super) fn force_close(
         return Ok(());
     }
     this.send_last(py);
+    if this.life.lost.get() != 0 {
+        // That has found the connection broken.
+        return Ok(());
+    }
     this.forget_owed(py);
     this.stop_writing(py);
     if !this.life.closing.replace(true) {

@@ -16,7 +16,6 @@ use super::life::{connection_lost, fatal_io};
 use crate::engine::Engine;
 use crate::ffi::{Buffer, Bytes, Instance, Object, Outcome, Own, Ref, Thunk, call_method, context};
 use crate::names;
-use crate::protocol::Hears;
 use crate::report::{os_error, os_exception};
 
 /// More than this is not kept until the end of the turn.
@@ -350,18 +349,9 @@ impl Instance<StreamTransport> {
     /// Offers the system what would be sent at the end of the turn, as CPython has when it was written, and asks for no more:
     /// the connection is about to end.
     pub(super) fn send_last(&self, py: Python<'_>) {
-        self.settle_above(py);
+        self.protocol.send_last(py);
         if !self.life.writing.get() && self.owed(py) > 0 {
             let _ = send(py, self);
-        }
-    }
-
-    /// Has a native protocol send what it would send at the end of the turn.
-    pub(super) fn settle_above(&self, py: Python<'_>) {
-        if let Hears::Native(native) = self.protocol.hears()
-            && let Some(protocol) = self.protocol.share()
-        {
-            (native.send_last)(py, &protocol);
         }
     }
 
