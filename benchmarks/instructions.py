@@ -9,7 +9,8 @@ callgrind's counts before and after each, and each runs with two numbers of oper
 difference is what counts. So start-up does not matter, and the whole takes a few seconds.
 
 To add a row: one coroutine function with `@row` below, which does `n` operations; then --record.
-Counts are those of one interpreter's build, so budgets are kept for each; without one it says so.
+Counts are those of one interpreter's build, and of whether conbrio's was guided by `./dev train`, so budgets are kept for each;
+without one it says so.
 """
 import argparse
 import asyncio
@@ -339,11 +340,14 @@ def main():
     if not shutil.which("valgrind"):
         print("instructions: valgrind is not here, so nothing was counted")
         return 0
-    code = "import sys, hashlib; print(sys.version.split()[0], hashlib.sha256(sys.version.encode()).hexdigest()[:6])"
+    code = """import sys, hashlib, conbrio
+guided = ", guided" if conbrio.build_info()["profile_guided"] else ""
+print(sys.version.split()[0], hashlib.sha256(sys.version.encode()).hexdigest()[:6] + guided)
+"""
     build = subprocess.run([given.python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     budgets = json.loads(BUDGETS.read_text()) if BUDGETS.exists() else {}
     if not given.record and build not in budgets:
-        print(f"instructions: no budget is recorded for this build of Python ({build})")
+        print(f"instructions: no budget is recorded for this build ({build})")
         return 0
     counted, wrong = count(given.python), 0
     for name, number in counted.items():

@@ -162,9 +162,13 @@ class Proc:
         return " | ".join(t[-3:])[-400:]
 
     def kill(self):
-        if self.p.poll() is None:
+        # A chance to write what it has counted, where it counts; then no more.
+        self.p.terminate()
+        try:
+            self.p.wait(2)
+        except subprocess.TimeoutExpired:
             self.p.kill()
-        self.p.wait()
+            self.p.wait()
         for f in (self.p.stdin, self.p.stdout, self.err):
             try:
                 f.close()

@@ -15,6 +15,7 @@ def test_says_what_is_native(conbrio):
     assert all(isinstance(key, str) for key in info)
     assert conbrio.__version__ in [str(each) for each in info.values()]
     assert repr(info)
+    assert type(info["profile_guided"]) is bool
 
 
 def test_native_tasks_are_the_rule_here(conbrio):

@@ -300,3 +300,16 @@ def test_sends_after_close_in_the_same_turn_are_sent(run):
         return sorted(heard.data)
 
     assert run(main()) == [b"0", b"1", b"2", b"3", b"4", b"5"]
+
+
+def test_one_that_cannot_be_sent_takes_none_of_those_before_it_along(loop, complaints):
+    async def main():
+        client, protocol = await endpoint()
+        with peer() as far:
+            for data in (b"1", b"2", memoryview(b"abcdef")[::2]):
+                client.sendto(data, far.getsockname())
+            await protocol.lost
+            return far.recv(10), far.recv(10)
+
+    assert loop.run_until_complete(main()) == (b"1", b"2")
+    assert [type(told["exception"]) for told in complaints] == [BufferError]

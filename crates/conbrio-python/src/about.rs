@@ -17,7 +17,7 @@ pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Returns what was built and what was found at import, as a dictionary.
 ///
-/// `swapped` lists the names of asyncio that native ones stand in the place of now.
+/// `profile_guided` says whether the compiler was told what runs often. `swapped` lists the names of asyncio that native ones stand in the place of now.
 /// `native_tasks` says whether Future and Task are native; if not, `native_tasks_refused` says why. The same
 /// of `native_tls`: where the OpenSSL of Python's `ssl` module cannot be reached, its objects do the work.
 #[pyfunction]
@@ -33,6 +33,7 @@ pub(crate) fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
             "release"
         },
     )?;
+    info.set_item("profile_guided", cfg!(profile_guided))?;
     info.set_item("native_tasks", !fallback::is_on())?;
     info.set_item(
         "native_tasks_refused",

@@ -66,7 +66,11 @@ pub(super) fn sendto(
     }
     match chunk {
         Ok(chunk) => push(py, this, chunk, given)?,
-        Err(exception) => fatal(py, this, raise(exception), FAILED)?,
+        Err(exception) => {
+            // What is wrong with this one takes none of those before it along.
+            this.settle(py)?;
+            fatal(py, this, raise(exception), FAILED)?;
+        }
     }
     Ok(Ref::none())
 }
