@@ -17,7 +17,8 @@ pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Returns what was built and what was found at import, as a dictionary.
 ///
-/// `profile_guided` says whether the compiler was told what runs often. `swapped` lists the names of asyncio that native ones stand in the place of now.
+/// `profile_guided` says whether the compiler was told what runs often.
+/// `swapped` lists the names of asyncio that native ones stand in the place of now.
 /// `native_tasks` says whether Future and Task are native; if not, `native_tasks_refused` says why. The same
 /// of `native_tls`: where the OpenSSL of Python's `ssl` module cannot be reached, its objects do the work.
 #[pyfunction]
