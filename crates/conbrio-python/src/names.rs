@@ -305,7 +305,8 @@ imports! {
     socket_class = "socket", "socket";
     ssl_again_errors = "asyncio.sslproto", "SSLAgainErrors";
     ssl_object = "ssl", "SSLObject";
-    transport_socket = "asyncio.trsock", "TransportSocket";
+    transport_socket = "conbrio._trsock", "TransportSocket";
+    report_socket = "asyncio.trsock", "TransportSocket";
     warn = "warnings", "warn";
     af_inet = "socket", "AF_INET";
     af_inet6 = "socket", "AF_INET6";

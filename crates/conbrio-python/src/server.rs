@@ -210,7 +210,7 @@ fn rest(
     let exception = os_exception(py, error)?;
     let sock = call(
         py,
-        names::transport_socket(py)?,
+        names::report_socket(py)?,
         &[&this.sock.share_or_none()],
     )?;
     let details: [(&str, &Object); 2] = [("exception", &exception), ("socket", &sock)];

@@ -285,7 +285,8 @@ fn make(py: Python<'_>, this: &Instance<StreamTransport>, name: &str) -> Outcome
     match name {
         "socket" => {
             let sock = sock(py, this)?;
-            Ok(Some(call(py, names::transport_socket(py)?, &[&sock])?))
+            let class = names::transport_socket(py)?;
+            Ok(Some(call(py, class, &[&sock, this.object()])?))
         }
         "sockname" => end(|ends| ends.local).map(Some),
         "peername" => end(|ends| ends.peer).map(Some),

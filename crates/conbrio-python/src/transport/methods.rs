@@ -147,6 +147,14 @@ fn internals(builder: Builder<StreamTransport>) -> Builder<StreamTransport> {
             c"_write_ready($self)\n--\n\nSends what is owed.",
             |py, this| none(write_ready(py, this)),
         )
+        .plain(
+            c"_settle",
+            c"_settle($self)\n--\n\nSends at once what would be sent at the end of the turn.",
+            |py, this| {
+                this.protocol.send_last(py);
+                none(this.settle(py))
+            },
+        )
 }
 
 fn make_empty_waiter(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<Ref> {

@@ -106,7 +106,8 @@ fn describe(py: Python<'_>, this: &Instance<DatagramTransport>, made: &Made<'_>)
     };
     this.fields.extra.set(extra.share());
     let extra = extra.bind(py);
-    let socket = call(py, names::transport_socket(py)?, &[made.sock])?;
+    let class = names::transport_socket(py)?;
+    let socket = call(py, class, &[made.sock, this.object()])?;
     extra.set_item(names::socket_name(py), socket.bind(py))?;
     let ask = |method: &str| match made.sock.bind(py).call_method0(method) {
         Err(error) if error.is_instance_of::<PyOSError>(py) => Ok(py.None().into_bound(py)),

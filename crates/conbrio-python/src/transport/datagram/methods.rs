@@ -108,6 +108,11 @@ fn internals(builder: Builder<DatagramTransport>) -> Builder<DatagramTransport> 
             c"_sendto_ready($self)\n--\n\nSends what is owed.",
             |py, this| none(write_ready(py, this)),
         )
+        .plain(
+            c"_settle",
+            c"_settle($self)\n--\n\nSends at once what would be sent at the end of the turn.",
+            |py, this| none(this.settle(py)),
+        )
 }
 
 /// `repr(transport)`, with CPython's fields.
