@@ -208,11 +208,7 @@ fn rest(
     let deadline = engine.now(py)? + REST;
     engine.push_timer(py, deadline, Thunk::new(this.own(), arm_again));
     let exception = os_exception(py, error)?;
-    let sock = call(
-        py,
-        names::report_socket(py)?,
-        &[&this.sock.share_or_none()],
-    )?;
+    let sock = call(py, names::report_socket(py)?, &[&this.sock.share_or_none()])?;
     let details: [(&str, &Object); 2] = [("exception", &exception), ("socket", &sock)];
     report(
         py,

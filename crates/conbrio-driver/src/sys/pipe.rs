@@ -83,6 +83,14 @@ pub fn set_nonblocking(fd: RawFd) -> io::Result<()> {
     number(unsafe { libc::ioctl(fd, libc::FIONBIO, &raw mut on) }).map(drop)
 }
 
+/// Tells whether reads and writes of `fd` wait: whoever else holds what it stands for can have made it so.
+#[inline]
+pub fn is_blocking(fd: RawFd) -> bool {
+    // SAFETY: no pointers.
+    let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
+    flags >= 0 && flags & libc::O_NONBLOCK == 0
+}
+
 /// Fails with EBADF when `fd` names no open descriptor.
 pub fn check_open(fd: RawFd) -> io::Result<()> {
     // SAFETY: no pointers.
@@ -96,7 +104,8 @@ mod tests {
     use std::os::fd::AsRawFd;
 
     use super::{
-        Kind, check_open, kind, pipe, read, read_uninit, set_nonblocking, write, write_gather,
+        Kind, check_open, is_blocking, kind, pipe, read, read_uninit, set_nonblocking, write,
+        write_gather,
     };
 
     #[test]
@@ -130,11 +139,14 @@ mod tests {
     #[test]
     fn a_descriptor_stops_waiting() {
         let (one, _two) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert!(is_blocking(one.as_raw_fd()));
         for _ in 0..2 {
             set_nonblocking(one.as_raw_fd()).unwrap();
             let error = read(one.as_raw_fd(), &mut [0; 1]).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+            assert!(!is_blocking(one.as_raw_fd()));
         }
+        assert!(!is_blocking(-1));
     }
 
     #[test]

@@ -201,6 +201,18 @@ impl Engine {
         }
     }
 
+    /// Refuses what `call_soon` refuses: a closed loop and, in debug mode, another thread.
+    ///
+    /// # Errors
+    /// `RuntimeError`.
+    pub(crate) fn check_call(&self) -> Outcome<()> {
+        self.check_closed()?;
+        if self.debug.get() {
+            self.check_thread()?;
+        }
+        Ok(())
+    }
+
     /// Refuses to serve in a process forked from the one that the loop has served.
     ///
     /// # Errors

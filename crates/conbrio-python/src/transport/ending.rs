@@ -30,6 +30,9 @@ pub(crate) trait Ending: Class {
     /// The same as a Python object.
     fn event_loop(&self) -> Option<Ref>;
 
+    /// The context that its callbacks run in, until the connection is lost.
+    fn context(&self) -> Option<Ref>;
+
     /// The protocol, until the connection is lost.
     fn protocol(&self) -> Option<Ref>;
 
@@ -151,7 +154,17 @@ pub(super) fn guarded<T: Ending>(
 ) -> Outcome<()> {
     match answer {
         Ok(()) => Ok(()),
-        Err(raised) => guarded_on(py, this, this.event_loop(), method, Err(raised)),
+        Err(raised) => {
+            let (event_loop, context) = (this.event_loop(), this.context());
+            guarded_on(
+                py,
+                this,
+                event_loop,
+                context.as_deref(),
+                method,
+                Err(raised),
+            )
+        }
     }
 }
 
@@ -163,6 +176,7 @@ pub(super) fn guarded_on<T: Ending>(
     py: Python<'_>,
     this: &Instance<T>,
     event_loop: Option<Ref>,
+    context: Option<&Object>,
     method: &str,
     answer: Outcome<()>,
 ) -> Outcome<()> {
@@ -173,7 +187,7 @@ pub(super) fn guarded_on<T: Ending>(
     let exception = raised.take();
     let message = || format!("Exception in callback {}.{method}()", short_name::<T>());
     // CPython: a handle ran it. Where ours has none, the transport says whose callback it was.
-    let handle = handle_of(py, this, &event_loop, method).unwrap_or_else(|raised| {
+    let handle = handle_of(py, this, &event_loop, context, method).unwrap_or_else(|raised| {
         drop(raised.take());
         None
     });
@@ -190,13 +204,14 @@ fn handle_of<T: Ending>(
     py: Python<'_>,
     this: &Instance<T>,
     event_loop: &Object,
+    context: Option<&Object>,
     method: &str,
 ) -> Outcome<Option<Own<Handle>>> {
     let Some(engine) = Instance::<Engine>::of(event_loop) else {
         return Ok(None);
     };
     let callback = attribute_if_any(py, this.object(), &PyString::new(py, method))?;
-    let handle = callback.map(|callback| handle::new(py, engine, &callback, &[], None));
+    let handle = callback.map(|callback| handle::new(py, engine, &callback, &[], context));
     handle.transpose()
 }
 

@@ -75,7 +75,7 @@ fn lose(py: Python<'_>, this: &Instance<StreamTransport>, exception: Ref) -> Out
     let Some(engine) = this.engine() else {
         return Ok(());
     };
-    engine.check_closed()?;
+    engine.check_call()?;
     this.follow_context(py)?;
     if engine.plain.get() {
         this.reason.set(exception);
@@ -133,7 +133,7 @@ pub(super) fn connection_lost(
     for exception in [told, closed, left].into_iter().filter_map(Result::err) {
         let event_loop = event_loop.as_ref().map(|event_loop| event_loop.share());
         let answer = Err(raise(exception));
-        guarded_on(py, this, event_loop, "_call_connection_lost", answer)?;
+        guarded_on(py, this, event_loop, None, "_call_connection_lost", answer)?;
     }
     Ok(())
 }
@@ -180,6 +180,10 @@ impl Ending for StreamTransport {
     #[inline]
     fn event_loop(&self) -> Option<Ref> {
         self.fields.event_loop.share()
+    }
+
+    fn context(&self) -> Option<Ref> {
+        self.context.share()
     }
 
     #[inline]

@@ -69,7 +69,7 @@ pub(super) fn lose(
     let Some(engine) = this.engine() else {
         return Ok(());
     };
-    engine.check_closed()?;
+    engine.check_call()?;
     this.follow_context(py)?;
     if engine.plain.get() {
         this.reason.set(exception);
@@ -92,7 +92,15 @@ fn lost(py: Python<'_>, this: Own<DatagramTransport>) -> Outcome<()> {
         context::leave(py, &context);
         answer
     });
-    guarded_on(py, &this, event_loop, "_call_connection_lost", answer)
+    let context = Some(&*context);
+    guarded_on(
+        py,
+        &this,
+        event_loop,
+        context,
+        "_call_connection_lost",
+        answer,
+    )
 }
 
 /// Tells the protocol, closes the socket and forgets both. CPython: `_call_connection_lost`.
@@ -142,6 +150,10 @@ impl Ending for DatagramTransport {
     fn event_loop(&self) -> Option<Ref> {
         // The slot holds None once the socket is closed.
         self.fields.event_loop.share().filter(|it| !it.is_none())
+    }
+
+    fn context(&self) -> Option<Ref> {
+        self.context.share()
     }
 
     #[inline]

@@ -20,7 +20,7 @@ pub(super) fn lose<T: End>(py: Python<'_>, this: &Instance<T>, exception: Ref) -
     let Some(engine) = pipe.engine() else {
         return Ok(());
     };
-    engine.check_closed()?;
+    engine.check_call()?;
     if pipe.lost.replace(true) {
         return Ok(());
     }
@@ -42,7 +42,15 @@ fn lost<T: End>(py: Python<'_>, this: Own<T>) -> Outcome<()> {
         context::leave(py, &context);
         answer
     });
-    guarded_on(py, &this, event_loop, "_call_connection_lost", answer)
+    let context = Some(&*context);
+    guarded_on(
+        py,
+        &this,
+        event_loop,
+        context,
+        "_call_connection_lost",
+        answer,
+    )
 }
 
 /// Tells the protocol, closes the file and forgets both. CPython: `_call_connection_lost`.
@@ -87,6 +95,10 @@ impl<T: End> Ending for T {
 
     fn event_loop(&self) -> Option<Ref> {
         self.pipe().event_loop.share()
+    }
+
+    fn context(&self) -> Option<Ref> {
+        self.pipe().context.share()
     }
 
     fn protocol(&self) -> Option<Ref> {

@@ -29,6 +29,11 @@ fn methods<T: End>(builder: Builder<T>) -> Builder<T> {
             |py, this, protocol| none(this.pipe().protocol.set(py, protocol)),
         )
         .plain(
+            c"_read_ready",
+            c"_read_ready($self)\n--\n\nDoes what there is to do when the descriptor is readable.",
+            |py, this| none(T::read_ready(py, this)),
+        )
+        .plain(
             c"get_protocol",
             c"get_protocol($self)\n--\n\nThe protocol.",
             |_, this| Ok(or_none(this.pipe().protocol.share())),

@@ -51,6 +51,8 @@ pub(crate) struct Pipe {
     reading: Cell<bool>,
     /// `connection_lost()` is due, or over.
     lost: Cell<bool>,
+    /// What is read in pieces too small for a message may lose its rest: a socket's messages are read whole.
+    whole: Cell<bool>,
 }
 
 impl Pipe {
@@ -67,6 +69,7 @@ impl Pipe {
             paused: Cell::new(false),
             reading: Cell::new(false),
             lost: Cell::new(false),
+            whole: Cell::new(false),
         }
     }
 
@@ -150,6 +153,7 @@ fn init<T: End>(
     pipe::set_nonblocking(fd).map_err(|error| os_error(py, &error))?;
     let pipe = this.pipe();
     pipe.fd.set(fd);
+    pipe.whole.set(kind == Kind::Socket);
     pipe.event_loop.set(object(&event_loop).share());
     pipe.protocol.set(py, object(&protocol))?;
     pipe.file.set(file.into());
@@ -204,7 +208,8 @@ fn heard<T: End>(py: Python<'_>, this: Own<T>) -> Outcome<()> {
         context::leave(py, &context);
         answer
     });
-    guarded_on(py, &this, event_loop, "_read_ready", answer)
+    let context = Some(&*context);
+    guarded_on(py, &this, event_loop, context, "_read_ready", answer)
 }
 
 impl<T: End> Instance<T> {

@@ -2,9 +2,10 @@
 
 use std::cell::Cell;
 use std::io;
-use std::mem::offset_of;
+use std::mem::{MaybeUninit, offset_of};
+use std::os::fd::RawFd;
 
-use conbrio_core::inflow::{DIRECT, Inflow};
+use conbrio_core::inflow::{DIRECT, Inflow, Read};
 use conbrio_driver::sys::pipe::{self, Kind};
 use pyo3::prelude::*;
 
@@ -13,7 +14,8 @@ use super::methods::{none, polling, shared};
 use super::{End, Pipe};
 use crate::ffi::layout::{ExtraField, prove_extra};
 use crate::ffi::{
-    Builder, Class, ClassState, Instance, Object, Outcome, Ref, Slot, Visit, attribute, context,
+    Builder, Class, ClassState, Instance, Object, Outcome, Ref, Slot, Visit, attribute, bytes,
+    context,
 };
 use crate::report::os_error;
 use crate::transport::attributes::number;
@@ -203,13 +205,20 @@ fn receive(py: Python<'_>, this: &Instance<ReadPipeTransport>) -> Outcome<()> {
     };
     let mut inflow = this.inflow.get();
     let fd = this.pipe.fd.get();
-    let read = bytes_read(
-        py,
-        &engine,
-        inflow.next(),
-        |room| pipe::read(fd, room),
-        |room| pipe::read_uninit(fd, room),
-    )?;
+    let read = if pipe::is_blocking(fd) {
+        read_waiting(py, fd)?
+    } else {
+        let next = if this.pipe.whole.get() {
+            Read::Shared
+        } else {
+            inflow.next()
+        };
+        let (read, read_uninit) = (
+            |room: &mut [u8]| pipe::read(fd, room),
+            |room: &mut [MaybeUninit<u8>]| pipe::read_uninit(fd, room),
+        );
+        bytes_read(py, &engine, next, read, read_uninit)?
+    };
     match read {
         Ok((_, 0)) => end(py, this, &protocol),
         Ok((data, count)) => {
@@ -226,6 +235,19 @@ fn receive(py: Python<'_>, this: &Instance<ReadPipeTransport>) -> Outcome<()> {
                 "Fatal read error on pipe transport",
             ),
         },
+    }
+}
+
+/// The same where another holder of the pipe has made it wait: other threads run meanwhile.
+#[cold]
+fn read_waiting(py: Python<'_>, fd: RawFd) -> Outcome<io::Result<(Ref, usize)>> {
+    let mut room = vec![0; SHARED];
+    match py.detach(|| pipe::read(fd, &mut room)) {
+        Ok(count) => {
+            let data = bytes(py, room.get(..count).unwrap_or_default())?;
+            Ok(Ok((data, count)))
+        }
+        Err(error) => Ok(Err(error)),
     }
 }
 

@@ -6,6 +6,7 @@
 use std::cell::Cell;
 use std::io;
 use std::mem::offset_of;
+use std::os::fd::RawFd;
 
 use conbrio_core::outbox::{BadLimits, Flush, Outbox};
 use conbrio_core::sources::Side;
@@ -200,6 +201,11 @@ fn own(builder: Builder<WritePipeTransport>) -> Builder<WritePipeTransport> {
             c"abort($self)\n--\n\nCloses the pipe at once.",
             |py, this| none(WritePipeTransport::force_close(py, this, &Ref::none())),
         )
+        .plain(
+            c"_write_ready",
+            c"_write_ready($self)\n--\n\nWrites what is owed.",
+            |py, this| none(write_ready(py, this)),
+        )
         .getter(
             c"_conn_lost",
             c"How many writes went into the void.",
@@ -240,13 +246,11 @@ fn write(py: Python<'_>, this: &Instance<WritePipeTransport>, data: &Object) -> 
         // CPython: an assertion guards it.
         return Err(PyAssertionError::new_err(text_of(py, data)).into());
     }
-    let chunk = match Chunk::of(py, data) {
-        Ok(chunk) => chunk,
-        Err(raised) => return none(broken(py, this, &raised.take())),
-    };
-    if chunk.as_ref().is_empty() || is_void(py, this)? {
+    // CPython: what is empty is not even counted as written in vain.
+    if data.bind(py).len().is_ok_and(|length| length == 0) || is_void(py, this)? {
         return Ok(Ref::none());
     }
+    let chunk = Chunk::of(py, data)?;
     let was_owed = this.outbox.lend(py, |outbox| {
         let was_owed = !outbox.is_empty();
         outbox.push(chunk);
@@ -312,12 +316,43 @@ fn flush(py: Python<'_>, this: &Instance<WritePipeTransport>) -> Outcome<()> {
 fn send(py: Python<'_>, this: &Instance<WritePipeTransport>) -> io::Result<Flush> {
     let fd = this.pipe.fd.get();
     this.touch(py);
+    if pipe::is_blocking(fd) {
+        return send_waiting(py, this, fd);
+    }
     this.outbox.lend(py, |outbox| {
         outbox.flush(|slices| match slices {
             [only] => pipe::write(fd, only),
             several => pipe::write_gather(fd, several),
         })
     })
+}
+
+/// The same where another holder of the pipe has made it wait: other threads run meanwhile, one of which may read it.
+#[cold]
+fn send_waiting(
+    py: Python<'_>,
+    this: &Instance<WritePipeTransport>,
+    fd: RawFd,
+) -> io::Result<Flush> {
+    let owed: Vec<u8> = this
+        .outbox
+        .lend(py, |outbox| outbox.iter().flatten().copied().collect());
+    this.forget_owed(py);
+    let mut left = &owed[..];
+    while !left.is_empty() {
+        let rest = left;
+        match py.detach(|| pipe::write(fd, rest)) {
+            Ok(count) => left = left.get(count..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let chunk = Chunk::Copied(left.into());
+                this.outbox.lend(py, |outbox| outbox.push(chunk));
+                return Ok(Flush::Blocked);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Flush::Done)
 }
 
 fn broken(py: Python<'_>, this: &Instance<WritePipeTransport>, exception: &Object) -> Outcome<()> {
@@ -343,7 +378,8 @@ fn heard(py: Python<'_>, this: Own<WritePipeTransport>) -> Outcome<()> {
         context::leave(py, &context);
         answer
     });
-    guarded_on(py, &this, event_loop, "_write_ready", answer)
+    let context = Some(&*context);
+    guarded_on(py, &this, event_loop, context, "_write_ready", answer)
 }
 
 /// Writes more, and does what had to wait for the last byte.
