@@ -32,6 +32,7 @@ NO_BACKLOG: collections.deque[Any] = collections.deque(maxlen=0)
 NO_BYTES = ssl.MemoryBIO()
 
 UNWRAPPED = sslproto.SSLProtocolState.UNWRAPPED
+WRAPPED = sslproto.SSLProtocolState.WRAPPED
 FLUSHING = sslproto.SSLProtocolState.FLUSHING
 
 
@@ -182,13 +183,18 @@ class TlsProtocol(TlsFlow, sslproto.SSLProtocol):
         finally:
             self._app_reading_paused = paused
             del handshake_exc
+        if self._state is WRAPPED:
+            # The peer waits for the last words of the handshake, whether we read on or not.
+            self._process_outgoing()
         self._loop.call_soon(self._do_read)  # type: ignore[attr-defined]
 
     def _set_state(self, new_state: Any) -> None:
         # What was written leaves first. Unless reading is paused, the end itself sees to it, but
         # not to what TLS within this one still keeps.
         if new_state is FLUSHING and (
-            self._app_reading_paused or isinstance(self._app_protocol, TlsFlow)
+            self._app_reading_paused
+            or self._ssl_writing_paused
+            or isinstance(self._app_protocol, TlsFlow)
         ):
             self._send_last()
         super()._set_state(new_state)  # type: ignore[misc]

@@ -125,7 +125,10 @@ fn control(builder: Builder<TlsFlow>) -> Builder<TlsFlow> {
         .plain(
             c"_control_app_writing",
             c"_control_app_writing($self)\n--\n\nPauses the protocol or lets it go on.",
-            |py, this| none(control_writing(py, this)),
+            |py, this| {
+                settle(py, this)?;
+                none(control_writing(py, this))
+            },
         )
         .plain(
             c"_control_ssl_reading",

@@ -74,38 +74,49 @@ fn owe(py: Python<'_>, this: &Instance<TlsFlow>) -> Outcome<()> {
     if this.switches.carrier_writing.get() {
         return control_writing(py, this);
     }
-    let much = this.backlog.lend(py, |backlog| backlog.len() > AT_ONCE);
+    // Nothing written is still an occasion to send what OpenSSL has to say: CPython takes it.
+    let size = this.backlog.lend(py, |backlog| backlog.len());
+    let waits = 0 < size && size <= AT_ONCE;
     match this.turns() {
-        Some(turns) if !much && turns.comes_to_an_end_of_turn() && this.is_carried_natively() => {
+        Some(turns) if waits && turns.comes_to_an_end_of_turn() && this.is_carried_natively() => {
             if !this.flush_due.replace(true) {
                 turns.flush_later(py, Thunk::new(this.own(), flush_due));
             }
             Ok(())
         }
-        _ => settle(py, this),
+        _ => settle_all(py, this),
     }
 }
 
 /// The end of the turn.
 fn flush_due(py: Python<'_>, this: Own<TlsFlow>) -> Outcome<()> {
     this.flush_due.set(false);
-    settle(py, &this)
+    settle_all(py, &this)
 }
 
 /// Encrypts and sends what has been written; what goes wrong ends the connection.
 pub(super) fn settle(py: Python<'_>, this: &Instance<TlsFlow>) -> Outcome<()> {
-    if this.state.get() != State::Wrapped || this.backlog.lend(py, |backlog| backlog.len()) == 0 {
+    if this.backlog.lend(py, |backlog| backlog.len()) == 0 {
+        return Ok(());
+    }
+    settle_all(py, this)
+}
+
+/// The same with what OpenSSL has to say by itself, as after a read that has left that to the end of the turn.
+fn settle_all(py: Python<'_>, this: &Instance<TlsFlow>) -> Outcome<()> {
+    if this.state.get() != State::Wrapped {
         return Ok(());
     }
     let answer = encrypt_and_send(py, this);
     guarded(py, this, answer)
 }
 
-/// Sends what would be sent at the end of the turn, as CPython has when it was written: the connection is about to break off,
-/// and what goes wrong now is nobody's any more.
+/// Encrypts what waits for the end of the turn or for room, as CPython has when it was written, and offers it: the connection is
+/// about to end or to break off, and what goes wrong now is nobody's any more.
 pub(super) fn send_last(py: Python<'_>, this: &Instance<TlsFlow>) {
     this.protocol.send_last(py);
-    if !this.flush_due.get() || this.state.get() != State::Wrapped {
+    let waits = this.backlog.lend(py, |backlog| backlog.len()) > 0;
+    if this.state.get() != State::Wrapped || !(waits || this.flush_due.get()) {
         return;
     }
     if let Err(raised) = encrypt_and_send(py, this) {

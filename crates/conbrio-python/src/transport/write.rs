@@ -113,6 +113,7 @@ pub(super) fn write_eof(py: Python<'_>, this: &Instance<StreamTransport>) -> Out
     if this.life.closing.get() || this.life.eof.get() {
         return Ok(Ref::none());
     }
+    this.protocol.send_last(py);
     this.life.eof.set(true);
     this.settle(py)?;
     if this.owed(py) == 0 && this.life.open.get() && this.life.lost.get() == 0 {
