@@ -67,6 +67,55 @@ def test_what_a_datagram_schedules_runs_before_the_next_one(same):
     assert trace.index(b"after 1") == trace.index(b"1") + 1
 
 
+def test_a_timer_waits_for_no_more_than_one_slow_datagram(run):
+    async def main():
+        loop = asyncio.get_running_loop()
+        trace = []
+
+        def heard(protocol, data, addr):
+            trace.append(data)
+            if data == b"0":
+                loop.call_later(0.02, trace.append, "timer")
+            if data != b"warm":
+                time.sleep(0.01)
+
+        transport, protocol = await endpoint(heard)
+        with peer() as far:
+            # Nobody waits for the protocol itself: that would be scheduled in between.
+            for _ in range(10):
+                for _ in range(40):
+                    far.sendto(b"warm", name_of(transport))
+                await asyncio.sleep(0.005)
+            for number in range(20):
+                far.sendto(b"%d" % number, name_of(transport))
+            while len(protocol.data) < 420:  # noqa: ASYNC110 - as said
+                await asyncio.sleep(0.05)
+        await end(transport)
+        return trace[400:].index("timer")
+
+    assert run(main()) <= 6
+
+
+@pytest.mark.parametrize("released", [False, True])
+def test_memory_that_was_released_is_refused_or_ends_it(same, released):
+    async def scenario(loop):
+        transport, protocol = await endpoint()
+        memory = memoryview(bytearray(b"x"))
+        if released:
+            memory.release()
+        try:
+            transport.sendto(memory, name_of(transport))
+            outcome = "taken"
+        except ValueError as error:
+            outcome = str(error)
+        await asyncio.sleep(0.01)
+        closing = transport.is_closing()
+        await end(transport)
+        return [outcome, closing, protocol.data]
+
+    same(scenario)
+
+
 @pytest.mark.parametrize("slow", [False, True])
 def test_a_waiter_sees_every_datagram(run, slow):
     async def main():

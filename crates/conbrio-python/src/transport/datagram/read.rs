@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 
+use conbrio_core::clock;
 use conbrio_core::sources::Side;
 use conbrio_driver::sys::address::Address;
 use conbrio_driver::sys::socket;
@@ -102,13 +103,17 @@ fn receive(
     }
 }
 
-/// Gives what has arrived to the protocol, as long as that schedules nothing: if it does, what is scheduled runs first, as
-/// it does when each datagram has a turn of its own.
+/// How long datagrams that have arrived together are given to the protocol before others of the loop have their turn.
+const TOGETHER_MICROS: u64 = 100;
+
+/// Gives what has arrived to the protocol, as long as that schedules nothing and takes no long: if it does, what is scheduled
+/// runs first, and so does what has become due, as when each datagram has a turn of its own.
 fn deliver(
     py: Python<'_>,
     this: &Instance<DatagramTransport>,
     engine: &Instance<Engine>,
 ) -> Outcome<()> {
+    let began = clock::ticks();
     loop {
         if !this.is_reading() {
             return Ok(());
@@ -122,7 +127,8 @@ fn deliver(
         let sender = this.sender(py, &place)?;
         let before = engine.schedule(py);
         protocol::datagram_received(py, &protocol, &data, &sender)?;
-        if engine.schedule(py) != before {
+        let late = clock::ticks().wrapping_sub(began) > clock::ticks_of(TOGETHER_MICROS);
+        if late || engine.schedule(py) != before {
             this.leave_rest(py, engine);
             return Ok(());
         }

@@ -18,7 +18,7 @@ use super::{DatagramTransport, Receiver, Way};
 use crate::engine::Engine;
 use crate::ffi::{
     Args, Bytes, Instance, Object, Outcome, Own, Parameters, Raised, Ref, Thunk, call_method,
-    context, raise,
+    context, is_true, raise,
 };
 use crate::names;
 use crate::report::{ends_loop, os_exception};
@@ -45,16 +45,16 @@ pub(super) fn sendto(
         return Ok(Ref::none());
     };
     let address = address.filter(|address| !address.is_none());
+    // CPython: has sent empty datagrams since 3.13.
+    if !cfg!(Py_3_13) && is_bytes_like(py, data) && !is_true(py, data)? {
+        return Ok(Ref::none());
+    }
     let chunk = match Bytes::share(data) {
         Some(bytes) => Ok(Chunk::Shared(bytes)),
         // What is raised stands aside while Python code runs.
         None if is_bytes_like(py, data) => Chunk::of(py, data).map_err(Raised::take),
         None => return Err(not_bytes(py, data)),
     };
-    // CPython: has sent empty datagrams since 3.13.
-    if !cfg!(Py_3_13) && chunk.as_ref().is_ok_and(|chunk| chunk.as_ref().is_empty()) {
-        return Ok(Ref::none());
-    }
     let fixed = this.address.share();
     if let Some(fixed) = &fixed {
         check_address(py, address, fixed)?;
