@@ -71,6 +71,17 @@ TRAPS = {
     "a greenlet switch in the middle of a turn": "test_a_callback_switches_out_in_the_middle",
     "a greenlet below each task": "test_plain_functions_wait_through_greenlets",
     "PYTHONASYNCIODEBUG": "test_the_environment_decides_at_first",
+    "start_tls with bytes already buffered": "test_bytes_that_arrive_before_start_tls",
+    "at-fork hooks are not run by a spawn": "test_hooks_of_fork_are_not_run",
+    "a subinterpreter alive during a spawn": "test_a_subinterpreter_is_no_obstacle",
+    "a TLS context made before the import": "test_a_context_made_before_the_loops_package",
+    "regular files given to connect_read_pipe": "test_regular_files_are_refused",
+    "set_default_executor takes executors only": "test_set_default_executor",
+    "what Popen takes": "test_what_popen_takes",
+    "stdio are pipes": "test_stdio_are_real_pipes",
+    "the socket file goes with its server": "test_the_file_of_a_closed_server",
+    "a TLS handshake that never comes": "test_a_tls_handshake_that_never_comes_times_out",
+    "a native wait is a coroutine and no future": "test_it_is_a_coroutine_and_no_future",
 }
 
 

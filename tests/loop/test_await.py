@@ -1,12 +1,15 @@
 """What a task may wait for: our futures, theirs, anybody's, and what it refuses."""
 
 import asyncio
+import contextlib
 import contextvars
 import types
 
 import pytest
 
 from loopkit import subject
+
+swaps = pytest.importorskip("conbrio._swaps")
 
 
 async def value(result=None):
@@ -255,3 +258,52 @@ def test_our_task_on_the_standard_loop(Task, Future):
         assert len(end[3]) == 1
     finally:
         loop.close()
+
+
+@pytest.mark.conbrio_only
+@pytest.mark.parametrize("kind", ["_PyTask", "_CTask"])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_tasks_of_asyncios_own_classes(same, kind, swapped):
+    """Asyncio's task in Python and the one in C run here, wait for what is ours, and are current."""
+
+    async def scenario(loop):
+        from asyncio import futures, tasks
+
+        made = getattr(tasks, kind)
+
+        async def own(task):
+            await asyncio.sleep(0)
+            return asyncio.current_task() is task[0] and task[0] in asyncio.all_tasks()
+
+        async def waits(future, lock):
+            async with lock, asyncio.timeout(5):
+                return await future
+
+        async def late():
+            async with asyncio.timeout(0.005):
+                await asyncio.Event().wait()
+
+        task = []
+        task.append(made(own(task), loop=loop))
+        heard = [await task[0]]
+        queue, lock, future = asyncio.Queue(), asyncio.Lock(), loop.create_future()
+        several = [
+            made(queue.get(), loop=loop),
+            made(waits(future, lock), loop=loop),
+            made(waits(futures._PyFuture(loop=loop), asyncio.Lock()), loop=loop),
+            made(late(), loop=loop),
+        ]
+        await asyncio.sleep(0)
+        queue.put_nowait("item")
+        future.set_result("result")
+        heard += await asyncio.gather(*several[:2], several[3], return_exceptions=True)
+        several[2].cancel("enough")
+        with contextlib.suppress(asyncio.CancelledError):
+            await several[2]
+        loop.set_task_factory(lambda loop, coro, **how: made(coro, loop=loop, **how))
+        async with asyncio.TaskGroup() as group:
+            one = group.create_task(asyncio.sleep(0, "grouped"))
+        return [*heard, several[2].cancelled(), one.result(), type(one) is made]
+
+    with swaps.held(swapped):
+        same(scenario)

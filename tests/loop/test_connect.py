@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from loopkit import peers
+from loopkit import leaks, peers
 from loopkit.peers import Recorder
 
 DEAD = "127.9.9.9"
@@ -338,3 +338,15 @@ def test_many_connections_one_after_the_other(run):
         await server.wait_closed()
 
     run(main())
+
+
+@pytest.mark.beyond_asyncio("it asks a thread")
+def test_a_literal_is_answered_without_a_thread(run):
+    async def main():
+        loop = asyncio.get_running_loop()
+        before = leaks.threads()
+        for host in ("127.0.0.1", "::1", "fe80::1%lo"):
+            await loop.getaddrinfo(host, 80, type=socket.SOCK_STREAM)
+        return leaks.threads() == before
+
+    assert run(main()) is True

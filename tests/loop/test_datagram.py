@@ -5,6 +5,7 @@ import os
 import pathlib
 import socket
 import sys
+import weakref
 
 import pytest
 
@@ -328,3 +329,25 @@ def test_debug_mode(run):
         await end(server, client)
 
     run(main(), debug=True)
+
+
+@pytest.mark.parametrize("way", ["close", "abort"])
+def test_a_closed_endpoint_frees_its_protocol(run, way):
+    async def main():
+        loop = asyncio.get_running_loop()
+        ended = loop.create_future()
+
+        class Ends(asyncio.DatagramProtocol):
+            def connection_lost(self, _):
+                ended.set_result(None)
+
+        transport, protocol = await loop.create_datagram_endpoint(Ends, ("127.0.0.1", 0))
+        seen = weakref.ref(protocol)
+        del protocol
+        transport.sendto(b"x", transport.get_extra_info("sockname"))
+        getattr(transport, way)()
+        await ended
+        await asyncio.sleep(0)
+        return seen() is None, transport.is_closing()
+
+    assert run(main()) == (True, True)

@@ -1,6 +1,7 @@
 """What a datagram endpoint does with what cannot leave: errors, flow control, and the end."""
 
 import asyncio
+import contextlib
 import gc
 import os
 import socket
@@ -225,3 +226,31 @@ def test_an_endpoint_that_nobody_closes_says_so(loop):
     with pytest.warns(ResourceWarning, match="unclosed transport"):
         close_and_collect(loop)
     assert transport() is None
+
+
+def test_a_datagram_longer_than_what_asyncio_reads_at_once(same):
+    """It ends at 256 KiB, and the next one begins where it begins."""
+
+    async def scenario(loop):
+        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        for each in (near, far):
+            with contextlib.suppress(PermissionError):
+                each.setsockopt(socket.SOL_SOCKET, 32, 2_000_000)  # SO_SNDBUFFORCE
+        if near.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) < 1_000_000:
+            pytest.skip("only root may send one as long")
+        heard = []
+
+        class Hears(asyncio.DatagramProtocol):
+            def datagram_received(self, data, addr):
+                heard.append((len(data), data[:1], data[-1:]))
+
+        transport, _ = await loop.create_datagram_endpoint(Hears, sock=near)
+        for size in (65536, 262143, 262144, 262145, 300_000, 1):
+            far.send(b"a" * (size - 1) + b"z")
+        while len(heard) < 6:  # noqa: ASYNC110 - nothing else tells of it
+            await asyncio.sleep(0)
+        transport.close()
+        far.close()
+        return heard
+
+    assert same(scenario)[4] == [262144, b"a", b"a"]

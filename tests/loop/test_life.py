@@ -208,3 +208,25 @@ def test_many_loops_one_after_the_other_leave_nothing(loop_factory, no_leaks):
         loop = loop_factory()
         loop.run_until_complete(asyncio.sleep(0))
         loop.close()
+
+
+def test_what_a_running_loop_refuses_is_not_left_scheduled(loop, loop_factory):
+    """Uvloop ran the coroutine of a refused run_until_complete afterwards."""
+    ran, other = [], loop_factory()
+
+    async def refused():
+        ran.append("ran")
+
+    async def main():
+        for each in (loop, other):
+            coro = refused()
+            with pytest.raises(RuntimeError):
+                each.run_until_complete(coro)
+            coro.close()
+        await asyncio.sleep(0.001)
+        return len(asyncio.all_tasks())
+
+    assert loop.run_until_complete(main()) == 1
+    other.run_until_complete(asyncio.sleep(0))
+    other.close()
+    assert ran == []

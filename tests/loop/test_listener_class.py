@@ -1,11 +1,13 @@
 """A listening socket whose class accepts in a way of its own."""
 
 import asyncio
+import errno
+import os
 import socket
 
 import pytest
 
-from loopkit import certificates
+from loopkit import certificates, peers
 
 
 class Counting(socket.socket):
@@ -78,3 +80,32 @@ def test_a_factory_that_raises_is_told_of_in_debug_mode(run, secure):
             writer.close()
 
     run(main())
+
+
+@pytest.mark.beyond_asyncio("it tries on, as often as its backlog is long")
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+def test_every_lack_makes_a_listener_rest_once(run, number, monkeypatch):
+    monkeypatch.setattr(asyncio.constants, "ACCEPT_RETRY_DELAY", 0.01)
+
+    class Lacking(socket.socket):
+        asked = 0
+
+        def accept(self):
+            self.asked += 1
+            if self.asked == 1:
+                raise OSError(number, os.strerror(number))
+            return super().accept()
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        told = []
+        loop.set_exception_handler(lambda _, context: told.append(context))
+        listener = Lacking()
+        listener.bind(("127.0.0.1", 0))
+        async with await loop.create_server(peers.Recorder, sock=listener):
+            far = socket.create_connection(listener.getsockname())
+            await peers.until(lambda: listener.asked > 1)
+            far.close()
+        return [(context["message"], context["exception"].errno) for context in told]
+
+    assert run(main()) == [("socket.accept() out of system resource", number)]

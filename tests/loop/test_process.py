@@ -3,8 +3,10 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -208,3 +210,46 @@ def test_what_asyncio_refuses(same, arguments):
         await loop.subprocess_exec(asyncio.SubprocessProtocol, "/bin/true", **arguments)
 
     same(scenario)
+
+
+def test_what_is_run_may_be_named_by_bytes_and_run_under_another_name(run):
+    async def main():
+        heard = []
+        for start, words, how in (
+            (asyncio.create_subprocess_exec, ("zero", "-c", "echo $0"), {"executable": "/bin/sh"}),
+            (asyncio.create_subprocess_exec, (b"/bin/echo", b"\xff"), {}),
+            (asyncio.create_subprocess_shell, (b"echo shell",), {}),
+        ):
+            process = await start(*words, stdout=PIPE, **how)
+            heard.append((await process.communicate())[0])
+        return heard
+
+    assert run(main()) == [b"zero\n", b"\xff\n", b"shell\n"]
+
+
+def test_descriptors_are_left_open_when_asked_to(run):
+    async def main():
+        statuses = []
+        with tempfile.TemporaryFile() as file:
+            os.set_inheritable(file.fileno(), True)
+            for how in ({}, {"close_fds": True}, {"close_fds": False}):
+                process = await asyncio.create_subprocess_exec(
+                    "/usr/bin/test", "-e", f"/proc/self/fd/{file.fileno()}", **how
+                )
+                statuses.append(await process.wait())
+        return statuses
+
+    assert run(main()) == [1, 1, 0]
+
+
+def test_files_and_sockets_as_the_childs_own(run):
+    async def main():
+        near, far = socket.socketpair()
+        with tempfile.TemporaryFile() as file, near, far:
+            file.write(b"from a file")
+            file.seek(0)
+            process = await asyncio.create_subprocess_exec("/bin/cat", stdin=file, stdout=near)
+            status = await process.wait()
+            return status, process.stdin, process.stdout, far.recv(100)
+
+    assert run(main()) == (0, None, None, b"from a file")

@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import sys
+import threading
 import types
 
 import pytest
@@ -306,3 +307,64 @@ def test_base_exceptions_stay_in_the_task(loop):
     with pytest.raises(Odd):
         loop.run_until_complete(task)
     assert isinstance(task.exception(), Odd)
+
+
+def test_another_thread_sees_the_tasks_of_a_loop(same):
+    """While the loop sleeps, in a step and in a callback; a thread has no loop of its own."""
+
+    def scenario(loop):
+        seen = []
+
+        def look(task):
+            seen.append(asyncio.current_task(loop) is task)
+            seen.append(len(asyncio.all_tasks(loop)))
+            with pytest.raises(RuntimeError, match="no running event loop"):
+                asyncio.current_task()
+
+        def from_a_thread(task):
+            thread = threading.Thread(target=look, args=(task,))
+            thread.start()
+            thread.join()
+
+        async def main():
+            from_a_thread(asyncio.current_task())
+            loop.call_soon(from_a_thread, None)
+            await asyncio.sleep(0)
+            asleep = loop.create_future()
+            answer = threading.Timer(0.05, lambda: (look(None), wake()))
+
+            def wake():
+                loop.call_soon_threadsafe(asleep.set_result, None)
+
+            answer.start()
+            await asleep
+            answer.join()
+
+        loop.run_until_complete(main())
+        return seen
+
+    assert same(scenario) == [True, 1] * 3
+
+
+def test_all_tasks_while_tasks_come_and_go(loop):
+    """Asked in another thread, again and again, it neither fails nor shows a dead one."""
+    failures, over = [], threading.Event()
+
+    def ask():
+        while not over.is_set():
+            try:
+                assert all(isinstance(each, asyncio.Task) for each in asyncio.all_tasks(loop))
+            except Exception as error:
+                failures.append(error)
+                return
+
+    async def main():
+        for _ in range(100):
+            await asyncio.gather(*[asyncio.sleep(0) for _ in range(20)])
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    loop.run_until_complete(main())
+    over.set()
+    thread.join()
+    assert failures == []

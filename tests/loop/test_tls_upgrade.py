@@ -143,3 +143,29 @@ def test_first_bytes_after_start_tls(run):
         await server.wait_closed()
 
     run(main())
+
+
+def test_what_was_written_before_start_tls_goes_before_it(run):
+    """Uvloop lost it (#707)."""
+    size = 2_000_000
+
+    async def main():
+        async def greet(reader, writer):
+            writer.write(bytes(size) + b"\n")
+            await writer.start_tls(certificates.server())
+            writer.write(await reader.readline())
+            writer.close()
+
+        server = await asyncio.start_server(greet, "127.0.0.1", 0)
+        async with server:
+            reader, writer = await asyncio.open_connection(
+                *server.sockets[0].getsockname(), limit=size * 2
+            )
+            plain = await reader.readline()
+            await writer.start_tls(certificates.client(), server_hostname="localhost")
+            writer.write(b"inside\n")
+            heard = await reader.read()
+            writer.close()
+        return len(plain), heard
+
+    assert run(main()) == (size + 1, b"inside\n")

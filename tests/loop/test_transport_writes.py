@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import struct
+import sys
 
 import pytest
 
@@ -384,3 +385,37 @@ def test_all_writes_of_a_turn_leave_in_one_piece(run, known_to_write_once):
 
     # A connection that has written once a turn so far: its first write goes by itself, once.
     assert run(main()) == [2 if known_to_write_once else 1, 1, 1]
+
+
+@pytest.mark.beyond_asyncio("3.11 copies them")
+def test_bytes_that_wait_are_kept_and_not_copied(run):
+    async def main():
+        transport, protocol, far = await peers.connected(pair=peers.unix_pair)
+        transport.write(bytes(3_000_000))
+        data = bytes(100_000)
+        before = sys.getrefcount(data)
+        transport.write(data)
+        transport.writelines([data, data])
+        held = sys.getrefcount(data) - before
+        await peers.finish(transport, protocol, far)
+        return held, sys.getrefcount(data) - before
+
+    assert run(main()) == (3, 0)
+
+
+@pytest.mark.beyond_asyncio("CPython 3.12 and 3.13 never end such a connection")
+@pytest.mark.parametrize("pieces", [[b""], [b"", bytearray(), memoryview(b"")], [b"", b"x", b""]])
+def test_empty_pieces_keep_nothing_back(run, pieces):
+    """CPython 3.12 and 3.13 never end such a connection."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, protocol, far = await peers.connected()
+        transport.writelines(pieces)
+        transport.close()
+        heard = await peers.read_all(loop, far)
+        await protocol.lost
+        far.close()
+        return heard, protocol.calls
+
+    assert run(main()) == (b"".join(map(bytes, pieces)), ["made", ("lost", None)])

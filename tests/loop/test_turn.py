@@ -5,6 +5,7 @@ import fcntl
 import functools
 import threading
 import time
+import unittest.mock
 
 import pytest
 
@@ -382,3 +383,16 @@ def test_descriptors_of_the_loop_are_not_inherited(loop_factory, no_leaks):
     loop.close()
     assert flags
     assert all(flags)
+
+
+def test_time_patched_on_the_class_moves_the_scheduler(loop):
+    ran = []
+    with unittest.mock.patch.object(type(loop), "time", return_value=1000.0):
+        assert loop.time() == 1000.0
+        assert loop.call_later(5, ran.append, "later").when() == 1005.0
+        loop.call_at(999, ran.append, "past")
+        for _ in range(2):
+            loop.call_soon(loop.stop)
+            loop.run_forever()
+    assert ran == ["past"]
+    assert loop.time() != 1000.0
