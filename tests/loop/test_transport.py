@@ -54,7 +54,7 @@ def test_extra_info(run):
     async def main():
         transport, protocol, far = await connected()
         sock = transport.get_extra_info("socket")
-        assert type(sock) is asyncio.trsock.TransportSocket
+        assert isinstance(sock, asyncio.trsock.TransportSocket)
         assert sock.fileno() >= 0
         assert transport.get_extra_info("peername") == far.getsockname()
         assert transport.get_extra_info("sockname") == far.getpeername()
