@@ -19,6 +19,7 @@ from asyncio import constants, coroutines, unix_events
 
 from ._conbrio import DatagramTransport, EventLoop, StreamTransport, serve, set_loop_class
 from ._connect import Dials, resolve_literal
+from ._hints import unhinted
 from ._jobs import Jobs, executes_as_usual
 from ._serve import Listener, accepts_as_socket
 from ._sock import SocketVerbs
@@ -345,3 +346,4 @@ def new_event_loop() -> Loop:
 
 
 set_loop_class(Loop)
+unhinted(new_event_loop, *(kind for kind in Loop.__mro__ if kind.__module__.startswith("conbrio")))

@@ -9,6 +9,7 @@ import asyncio
 from asyncio.events import _get_running_loop
 
 from . import _swaps
+from ._hints import unhinted
 from ._loop import new_event_loop
 
 TYPE_CHECKING = False
@@ -73,3 +74,6 @@ def run(
         raise RuntimeError("asyncio.run() cannot be called from a running event loop")
     with _swaps.held(primitives), Runner(debug=debug) as runner:
         return runner.run(main)
+
+
+unhinted(Runner, run)

@@ -95,6 +95,7 @@ class TlsProtocol(TlsFlow, sslproto.SSLProtocol):
 
     _app_protocol: asyncio.BaseProtocol
     _app_reading_paused: bool
+    _ssl_writing_paused: bool
     _app_state: Any
     _loop: Any
     _sslobj: ssl.SSLObject
@@ -185,7 +186,7 @@ class TlsProtocol(TlsFlow, sslproto.SSLProtocol):
             del handshake_exc
         if self._state is WRAPPED:
             # The peer waits for the last words of the handshake, whether we read on or not.
-            self._process_outgoing()
+            self._process_outgoing()  # type: ignore[attr-defined]
         self._loop.call_soon(self._do_read)  # type: ignore[attr-defined]
 
     def _set_state(self, new_state: Any) -> None:

@@ -317,7 +317,6 @@ def test_a_tls_handshake_that_never_comes_times_out(run, contexts):
 
     run(main())
 
-
     """Rsloop learnt of certificates only from contexts made after its import."""
     code = """
     import ssl

@@ -7,6 +7,7 @@ places. Keyword-only arguments of our own may be added; nothing may be missing o
 import asyncio
 import inspect
 import types
+import typing
 
 import pytest
 
@@ -115,3 +116,18 @@ def test_what_is_missing_is_found() -> None:
         disagreement(type("Ours", (), {}), [asyncio.AbstractEventLoop], "call_soon")
         == "call_soon is missing"
     )
+
+
+@pytest.mark.parametrize("name", ["run", "new_event_loop", "start_server", "timeout"])
+def test_hints_of_functions_can_be_read(name):
+    """As asyncio's: libraries that inject arguments read them."""
+    assert typing.get_type_hints(getattr(conbrio, name)) == {}
+
+
+@pytest.mark.parametrize("kind", [conbrio.Loop, conbrio.Runner])
+def test_hints_of_methods_can_be_read(kind):
+    """As of functions."""
+    methods = [getattr(kind, name) for name in dir(kind)]
+    own = [one for one in methods if inspect.isfunction(one) and "conbrio" in one.__module__]
+    assert own
+    assert [typing.get_type_hints(one) for one in own] == [{}] * len(own)
