@@ -142,6 +142,13 @@ pub(super) fn fatal_exception<T: Ending>(
     T::force_close(py, this, exception)
 }
 
+/// A callback of a transport's, as a handle of asyncio's names it. The transport can have let go of loop and context by now.
+pub(super) struct Ran<'a> {
+    pub(super) event_loop: Option<Ref>,
+    pub(super) context: Option<&'a Object>,
+    pub(super) method: &'a str,
+}
+
 /// Reports what no rule of transports has caught, as a callback's exception.
 ///
 /// # Errors
@@ -156,14 +163,13 @@ pub(super) fn guarded<T: Ending>(
         Ok(()) => Ok(()),
         Err(raised) => {
             let (event_loop, context) = (this.event_loop(), this.context());
-            guarded_on(
-                py,
-                this,
+            let context = context.as_deref();
+            let ran = Ran {
                 event_loop,
-                context.as_deref(),
+                context,
                 method,
-                Err(raised),
-            )
+            };
+            guarded_on(py, this, ran, Err(raised))
         }
     }
 }
@@ -175,19 +181,18 @@ pub(super) fn guarded<T: Ending>(
 pub(super) fn guarded_on<T: Ending>(
     py: Python<'_>,
     this: &Instance<T>,
-    event_loop: Option<Ref>,
-    context: Option<&Object>,
-    method: &str,
+    ran: Ran<'_>,
     answer: Outcome<()>,
 ) -> Outcome<()> {
     let Err(raised) = answer else { return Ok(()) };
-    let Some(event_loop) = event_loop else {
+    let method = ran.method;
+    let Some(event_loop) = &ran.event_loop else {
         return Err(raised);
     };
     let exception = raised.take();
     let message = || format!("Exception in callback {}.{method}()", short_name::<T>());
     // CPython: a handle ran it. Where ours has none, the transport says whose callback it was.
-    let handle = handle_of(py, this, &event_loop, context, method).unwrap_or_else(|raised| {
+    let handle = handle_of(py, this, event_loop, &ran).unwrap_or_else(|raised| {
         drop(raised.take());
         None
     });
@@ -195,7 +200,7 @@ pub(super) fn guarded_on<T: Ending>(
         Some(handle) => ("handle", handle.object()),
         None => ("transport", this.object()),
     }];
-    report_raised(py, &event_loop, raise(exception), message, &details)
+    report_raised(py, event_loop, raise(exception), message, &details)
 }
 
 /// A handle of the transport's `method`, if Python sees one.
@@ -204,14 +209,13 @@ fn handle_of<T: Ending>(
     py: Python<'_>,
     this: &Instance<T>,
     event_loop: &Object,
-    context: Option<&Object>,
-    method: &str,
+    ran: &Ran<'_>,
 ) -> Outcome<Option<Own<Handle>>> {
     let Some(engine) = Instance::<Engine>::of(event_loop) else {
         return Ok(None);
     };
-    let callback = attribute_if_any(py, this.object(), &PyString::new(py, method))?;
-    let handle = callback.map(|callback| handle::new(py, engine, &callback, &[], context));
+    let callback = attribute_if_any(py, this.object(), &PyString::new(py, ran.method))?;
+    let handle = callback.map(|callback| handle::new(py, engine, &callback, &[], ran.context));
     handle.transpose()
 }
 

@@ -7,7 +7,7 @@ use pyo3::exceptions::PyConnectionError;
 use pyo3::prelude::*;
 
 use super::StreamTransport;
-use super::ending::{Ending, fatal_exception, guarded, guarded_on};
+use super::ending::{Ending, Ran, fatal_exception, guarded, guarded_on};
 use super::extra::ask_local;
 use super::methods::text;
 use crate::engine::Engine;
@@ -133,7 +133,12 @@ pub(super) fn connection_lost(
     for exception in [told, closed, left].into_iter().filter_map(Result::err) {
         let event_loop = event_loop.as_ref().map(|event_loop| event_loop.share());
         let answer = Err(raise(exception));
-        guarded_on(py, this, event_loop, None, "_call_connection_lost", answer)?;
+        let ran = Ran {
+            event_loop,
+            context: None,
+            method: "_call_connection_lost",
+        };
+        guarded_on(py, this, ran, answer)?;
     }
     Ok(())
 }

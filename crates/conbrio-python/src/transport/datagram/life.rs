@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use crate::ffi::{
     Instance, Object, Outcome, Own, Raised, Ref, Thunk, attribute, call_method, context, raise,
 };
-use crate::transport::ending::{Ending, guarded_on};
+use crate::transport::ending::{Ending, Ran, guarded_on};
 use crate::{handle, names, protocol};
 
 /// `close()`: receives no more, sends what is owed, then the protocol is told.
@@ -92,15 +92,12 @@ fn lost(py: Python<'_>, this: Own<DatagramTransport>) -> Outcome<()> {
         context::leave(py, &context);
         answer
     });
-    let context = Some(&*context);
-    guarded_on(
-        py,
-        &this,
+    let ran = Ran {
         event_loop,
-        context,
-        "_call_connection_lost",
-        answer,
-    )
+        context: Some(&context),
+        method: "_call_connection_lost",
+    };
+    guarded_on(py, &this, ran, answer)
 }
 
 /// Tells the protocol, closes the socket and forgets both. CPython: `_call_connection_lost`.

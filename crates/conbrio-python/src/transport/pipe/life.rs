@@ -8,7 +8,7 @@ use super::methods::text;
 use super::{End, Thunk};
 use crate::engine::Engine;
 use crate::ffi::{Instance, Object, Outcome, Own, Raised, Ref, call_method, context, raise};
-use crate::transport::ending::{Ending, guarded_on};
+use crate::transport::ending::{Ending, Ran, guarded_on};
 use crate::{names, protocol};
 
 /// Has the protocol told in the next turn that the connection is lost.
@@ -42,15 +42,12 @@ fn lost<T: End>(py: Python<'_>, this: Own<T>) -> Outcome<()> {
         context::leave(py, &context);
         answer
     });
-    let context = Some(&*context);
-    guarded_on(
-        py,
-        &this,
+    let ran = Ran {
         event_loop,
-        context,
-        "_call_connection_lost",
-        answer,
-    )
+        context: Some(&context),
+        method: "_call_connection_lost",
+    };
+    guarded_on(py, &this, ran, answer)
 }
 
 /// Tells the protocol, closes the file and forgets both. CPython: `_call_connection_lost`.

@@ -17,7 +17,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::ending::{Ending, guarded, guarded_on, short_name};
+use super::ending::{Ending, Ran, guarded, guarded_on, short_name};
 use super::make::given;
 use crate::engine::Engine;
 use crate::ffi::{
@@ -208,8 +208,12 @@ fn heard<T: End>(py: Python<'_>, this: Own<T>) -> Outcome<()> {
         context::leave(py, &context);
         answer
     });
-    let context = Some(&*context);
-    guarded_on(py, &this, event_loop, context, "_read_ready", answer)
+    let ran = Ran {
+        event_loop,
+        context: Some(&context),
+        method: "_read_ready",
+    };
+    guarded_on(py, &this, ran, answer)
 }
 
 impl<T: End> Instance<T> {

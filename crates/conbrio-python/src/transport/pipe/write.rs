@@ -26,7 +26,7 @@ use crate::names;
 use crate::report::{os_exception, text_of};
 use crate::transport::attributes::number;
 use crate::transport::chunk::{Chunk, is_bytes_like};
-use crate::transport::ending::{Ending, fatal, guarded_on, log};
+use crate::transport::ending::{Ending, Ran, fatal, guarded_on, log};
 use crate::transport::flow::{self, Pressed};
 use crate::transport::write::UNMENTIONED;
 
@@ -378,8 +378,12 @@ fn heard(py: Python<'_>, this: Own<WritePipeTransport>) -> Outcome<()> {
         context::leave(py, &context);
         answer
     });
-    let context = Some(&*context);
-    guarded_on(py, &this, event_loop, context, "_write_ready", answer)
+    let ran = Ran {
+        event_loop,
+        context: Some(&context),
+        method: "_write_ready",
+    };
+    guarded_on(py, &this, ran, answer)
 }
 
 /// Writes more, and does what had to wait for the last byte.
