@@ -343,3 +343,34 @@ def test_a_call_at_that_was_set_on_the_loop_is_asked_by_call_later(loop):
 
     loop.run_until_complete(main())
     assert asked == [(True, ("a",), None), (True, ("b",), None)]
+
+
+@pytest.mark.parametrize("turns", [0, 1])
+def test_an_overriding_call_soon_hears_what_is_scheduled_before_the_first_run(loop_factory, turns):
+    async def main():
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+    def call_soon(self, callback, *args, context=None):
+        asked.append(callback)
+        return kind.call_soon(self, callback, *args, context=context)
+
+    probe = loop_factory()
+    kind = type(probe)
+    probe.close()
+    asked = []
+    loop = type("Overriding", (kind,), {"call_soon": call_soon})()
+    try:
+        task = loop.create_task(main())
+        assert len(asked) == 1
+        future = loop.create_future()
+        future.add_done_callback(int)
+        future.set_result(None)
+        assert asked[1:] == [int]
+        future.remove_done_callback(int)
+        asked.clear()
+        loop.call_exception_handler = lambda context: None
+        loop.run_until_complete(task)
+        assert len(asked) == turns + 1
+    finally:
+        loop.close()

@@ -21,7 +21,9 @@ use crate::names;
 pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let builder =
         Builder::<Engine>::new(c"EventLoop(driver=None)\n--\n\nThe native half of conbrio.Loop.");
-    let builder = run::methods(schedule::methods(builder.subclassable().new_with(new)));
+    let builder = run::methods(schedule::methods(
+        builder.subclassable().new_heard(new, shape::begin),
+    ));
     let builder = crate::dial::methods(crate::process::methods(crate::sock::methods(
         crate::watch::methods(state_methods(builder)),
     )))

@@ -44,9 +44,20 @@ fn are_all_ours(py: Python<'_>, this: &Instance<Engine>) -> bool {
     })
 }
 
+/// Looks at the class of a loop that has just been made: what is scheduled before its first run asks for what is replaced.
+pub(super) fn begin(py: Python<'_>, this: &Instance<Engine>) {
+    if !are_all_ours(py, this) {
+        look_at_methods(py, this);
+    }
+}
+
 /// Looks at the loop's class and its own attributes; called when a run begins and when an attribute is set.
 pub(super) fn look(py: Python<'_>, this: &Instance<Engine>) {
     look_at_classes(py, this);
+    look_at_methods(py, this);
+}
+
+fn look_at_methods(py: Python<'_>, this: &Instance<Engine>) {
     if are_all_ours(py, this) {
         let shapes = [
             &this.plain_timers,

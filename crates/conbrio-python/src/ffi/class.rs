@@ -108,6 +108,17 @@ impl<T: Class> Builder<T> {
         self
     }
 
+    /// The same, and hears of the instance before anybody else does.
+    pub(crate) fn new_heard<F, G>(mut self, _function: F, _heard: G) -> Self
+    where
+        F: Fn(Python<'_>, &Object, Option<&Object>) -> Outcome<T> + Stateless,
+        G: Fn(Python<'_>, &Instance<T>) + Stateless,
+    {
+        let new = trampoline::new_heard::<T, F, G> as *mut c_void;
+        self.slot(ffi::Py_tp_new, new);
+        self
+    }
+
     /// `__init__`, with positional and keyword arguments.
     pub(crate) fn init<F>(mut self, _function: F) -> Self
     where

@@ -93,7 +93,41 @@ where
     F: Fn(Python<'_>, &Object, Option<&Object>) -> Outcome<T> + Stateless,
 {
     // SAFETY: CPython passes a class of ours or a derived one, a tuple, and a dictionary or null.
+    pointer(guard(|| unsafe { made::<T, F>(kind, args, keywords) }))
+}
+
+/// Makes an instance, and tells of it.
+pub(super) unsafe extern "C" fn new_heard<T: Class, F, G>(
+    kind: *mut ffi::PyTypeObject,
+    args: *mut ffi::PyObject,
+    keywords: *mut ffi::PyObject,
+) -> *mut ffi::PyObject
+where
+    F: Fn(Python<'_>, &Object, Option<&Object>) -> Outcome<T> + Stateless,
+    G: Fn(Python<'_>, &Instance<T>) + Stateless,
+{
+    // SAFETY: CPython passes a class of ours or a derived one, a tuple, and a dictionary or null.
     pointer(guard(|| unsafe {
+        let object = made::<T, F>(kind, args, keywords)?;
+        conjure::<G>()(token(), Instance::trust(object.as_ptr()));
+        Ok(object)
+    }))
+}
+
+/// An instance of `kind`.
+///
+/// # Safety
+/// The arguments are those that CPython makes instances with.
+unsafe fn made<T: Class, F>(
+    kind: *mut ffi::PyTypeObject,
+    args: *mut ffi::PyObject,
+    keywords: *mut ffi::PyObject,
+) -> Outcome<Ref>
+where
+    F: Fn(Python<'_>, &Object, Option<&Object>) -> Outcome<T> + Stateless,
+{
+    // SAFETY: promised by the caller: a class of ours or a derived one, a tuple, and a dictionary or null.
+    unsafe {
         let keywords = (!keywords.is_null()).then(|| Object::from_ptr(keywords));
         if (*kind).tp_flags & ffi::Py_TPFLAGS_IS_ABSTRACT != 0 && is_meant_abstract(kind) {
             return refuse_abstract(kind);
@@ -105,7 +139,7 @@ where
         let object = Ref::returned(allocate(kind, 0))?;
         Instance::<T>::trust(object.as_ptr()).value().write(value);
         Ok(object)
-    }))
+    }
 }
 
 /// Whether a class is abstract by its own will: the metaclass of ours knows abstract methods, and CPython's class, which has
