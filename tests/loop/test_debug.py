@@ -134,6 +134,62 @@ def test_wrong_threads_are_refused(debug_loop, method):
     assert errors == [expected]
 
 
+def elsewhere(function, *args):
+    """Call a function in another thread, and return what it raised."""
+    errors = []
+
+    def work():
+        try:
+            function(*args)
+        except RuntimeError as error:
+            errors.append(str(error))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    return errors
+
+
+@pytest.mark.parametrize("waiter", ["callback", "gather", "shield", "task", "wait_for"])
+def test_futures_that_end_in_a_wrong_thread_are_refused(debug_loop, waiter):
+    async def main():
+        future = debug_loop.create_future()
+        waits = None
+        if waiter == "callback":
+            future.add_done_callback(int)
+        elif waiter == "task":
+            waits = asyncio.ensure_future(asyncio.wait([future]))
+        elif waiter == "wait_for":
+            waits = asyncio.ensure_future(asyncio.wait_for(future, 60))
+        else:
+            waits = getattr(asyncio, waiter)(future)
+        await asyncio.sleep(0)
+        if isinstance(waits, asyncio.Task):
+            waits._log_destroy_pending = False  # nobody wakes it any more
+        return elsewhere(future.set_result, 1)
+
+    expected = "Non-thread-safe operation invoked on an event loop other than the current one"
+    assert debug_loop.run_until_complete(main()) == [expected]
+
+
+@pytest.mark.parametrize("is_coroutine", [True, False])
+def test_a_wrong_callback_of_a_future_is_refused_when_that_ends(debug_loop, is_coroutine):
+    async def coroutine(future):
+        pass
+
+    async def main():
+        callback = coroutine if is_coroutine else 42
+        future = debug_loop.create_future()
+        future.add_done_callback(callback)
+        words = "coroutines cannot be used" if is_coroutine else "a callable object was expected"
+        with pytest.raises(TypeError, match=words):
+            future.set_result(1)
+        with pytest.raises(TypeError, match=words):
+            future.add_done_callback(callback)
+
+    debug_loop.run_until_complete(main())
+
+
 def test_a_loop_that_does_not_run_takes_calls_from_any_thread(debug_loop):
     order = []
     thread = threading.Thread(target=debug_loop.call_soon, args=[order.append, 1])

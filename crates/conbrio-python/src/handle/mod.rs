@@ -426,7 +426,7 @@ pub(crate) fn cancel(py: Python<'_>, handle: &Object, fields: &HandleFields) -> 
     Ok(())
 }
 
-/// What `add_done_callback` and others need when the loop is not a plain one of ours: its own `call_soon`.
+/// Runs `callback(arg)` in the next turn; where the loop is not a plain one of ours, or in debug mode, by its own `call_soon`.
 ///
 /// # Errors
 /// What that raises.
@@ -437,7 +437,8 @@ pub(crate) fn schedule(
     arg: &Object,
     in_context: &Object,
 ) -> Outcome<()> {
-    if let Some(engine) = engine::plain(event_loop) {
+    // CPython: debug mode looks at the thread and at the callback.
+    if let Some(engine) = engine::plain(event_loop).filter(|engine| !engine.debug.get()) {
         engine.check_closed()?;
         call_soon(py, engine, callback, &[arg], Some(in_context))?;
         return Ok(());
