@@ -278,3 +278,39 @@ def test_what_ends_a_future_takes_no_context_from_outside(loop):
         raise KeyError("outer")
     except KeyError:
         assert loop.run_until_complete(main()) is None
+
+
+@pytest.mark.parametrize("how", ["future", "task", "native wait", "must cancel"])
+def test_a_cancelled_wait_has_the_exception_that_is_handled_for_a_context(same, how):
+    """A loop that runs on in an `except` or `finally` block, as `asyncio.run` does when its main coroutine has failed."""
+
+    def scenario(loop):
+        async def wait():
+            try:
+                if how == "future":
+                    await loop.create_future()
+                elif how == "task":
+                    await asyncio.ensure_future(loop.create_future())
+                elif how == "native wait":
+                    await event.wait()
+                else:
+                    await asyncio.sleep(0)
+            except asyncio.CancelledError as error:
+                return repr(error.__context__)
+
+        async def main():
+            nonlocal event
+            event = conbrio.Event() if type(loop) is conbrio.Loop else asyncio.Event()
+            task = loop.create_task(wait())
+            await asyncio.sleep(0)
+            return task
+
+        event = None
+        task = loop.run_until_complete(main())
+        task.cancel()
+        try:
+            raise ValueError("handled")
+        except ValueError:
+            return loop.run_until_complete(task)
+
+    same(scenario)

@@ -8,7 +8,7 @@ use crate::engine::Engine;
 use crate::ffi::{
     Builtin, Instance, Object, Outcome, Own, Raised, Ref, Resumed, Thunk, attribute,
     attribute_if_any, call, call_keyword, call_method, context, is_instance, is_true, object,
-    raise, resume, returned_value,
+    raise, raise_in_context, resume, returned_value,
 };
 use crate::future::{Ending, Future, park};
 use crate::op::Op;
@@ -120,18 +120,31 @@ fn run(py: Python<'_>, task: Own<Task>) -> Outcome<()> {
 fn ended(py: Python<'_>, task: &Instance<Task>) -> Option<Ref> {
     let awaited = task.own.awaited.take()?;
     if let Some(op) = Instance::<Op>::of_exact(&awaited) {
-        let cancelled = || op.cancelled_error(py).unwrap_or_else(Raised::take);
-        return op.is_cancelled().then(cancelled);
+        return op
+            .is_cancelled()
+            .then(|| in_context(op.cancelled_error(py)));
     }
     let future = Instance::<Future>::of(&awaited)?;
     future.0.unset_awaited_by(task.object());
     if future.0.exception.is_empty() && !future.is_cancelled() {
         return None;
     }
+    if future.is_cancelled() {
+        return Some(in_context(future.cancelled_error(py)));
+    }
     match future.ending(py) {
         Ok(Ending::Exception(exception)) => Some(exception),
         Ok(Ending::Result(_) | Ending::None) => None,
         Err(raised) => Some(raised.take()),
+    }
+}
+
+/// The `CancelledError` of what was awaited, as raising it leaves it. CPython: `future_get_result`.
+#[cold]
+fn in_context(cancelled: Outcome<Ref>) -> Ref {
+    match cancelled {
+        Ok(exception) => raise_in_context(&exception).take(),
+        Err(raised) => raised.take(),
     }
 }
 
