@@ -44,7 +44,8 @@ impl Engine {
         Ok(change.old)
     }
 
-    /// Lets `runnable` hear `side` of `fd` in place of somebody who does, so that the system need not be told.
+    /// Lets `runnable` hear `side` of `fd` in place of somebody who does, so that the system need not be told; where nobody
+    /// does it comes back.
     pub(crate) fn rewatch(
         &self,
         py: Python<'_>,
@@ -53,8 +54,10 @@ impl Engine {
         runnable: Runnable,
     ) -> Option<Runnable> {
         self.sources
-            .lend(py, |sources| sources.set(fd, side, runnable))
-            .old
+            .lend(py, |sources| match sources.get(fd, side) {
+                Some(_) => sources.set(fd, side, runnable).old,
+                None => Some(runnable),
+            })
     }
 
     /// Stops hearing `side` of `fd`; returns who heard it.

@@ -5,8 +5,10 @@ use std::mem::ManuallyDrop;
 
 use pyo3::prelude::*;
 
-use super::instance::{Class, Own};
+use super::call::weak_reference;
+use super::instance::{Class, Instance, Own};
 use super::object::{Object, Outcome, Ref};
+use super::unchanged::referent;
 
 /// An owned object together with how to run it.
 pub(crate) struct Thunk {
@@ -29,6 +31,16 @@ impl<T: Class, F: Fn(Python<'_>, Own<T>) -> Outcome<()> + Copy + 'static> Runs<T
         // SAFETY: promised by the caller.
         function(py, unsafe { Own::trust(object) })
     }
+
+    /// # Safety
+    /// `reference` is a weak reference to an instance of `T`, and an `F` has existed.
+    unsafe fn run_if_alive(py: Python<'_>, reference: Ref) -> Outcome<()> {
+        match referent(py, &reference)? {
+            // SAFETY: promised by the caller.
+            Some(object) => unsafe { Self::run(py, object) },
+            None => Ok(()),
+        }
+    }
 }
 
 impl Thunk {
@@ -42,6 +54,24 @@ impl Thunk {
             object: object.erase(),
             run: Runs::<T, F>::run,
         }
+    }
+
+    /// The same with a weak reference: runs nothing once the object is gone.
+    ///
+    /// # Errors
+    /// `MemoryError`; `TypeError` when nothing can refer to the object weakly.
+    pub(crate) fn weakly<T: Class, F>(
+        py: Python<'_>,
+        object: &Instance<T>,
+        _function: F,
+    ) -> Outcome<Self>
+    where
+        F: Fn(Python<'_>, Own<T>) -> Outcome<()> + Copy + 'static,
+    {
+        Ok(Self {
+            object: weak_reference(py, object.object())?,
+            run: Runs::<T, F>::run_if_alive,
+        })
     }
 
     /// Keeps `object` and does nothing with it.

@@ -209,6 +209,8 @@ impl Ending for StreamTransport {
     }
 
     fn close_unclosed(py: Python<'_>, this: &Instance<Self>) -> Outcome<()> {
+        // One that was paused: another is kept by who hears for it.
+        this.end_reading(py);
         close_socket(py, this)?;
         this.detach(py)
     }

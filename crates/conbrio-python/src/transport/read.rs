@@ -14,11 +14,12 @@ use super::ending::{fatal, guarded, log};
 use super::life::{close, fatal_io};
 use crate::engine::Engine;
 use crate::ffi::{
-    Buffer, Instance, Object, Outcome, Own, Ref, bytes, call_method, context, filled_bytes,
+    Buffer, Instance, Object, Outcome, Own, Ref, Thunk, bytes, call_method, context, filled_bytes,
     is_true, object,
 };
 use crate::names;
 use crate::protocol::{self, Feed, Hears, Native};
+use crate::runnable::Runnable;
 
 /// How large the buffer is that small reads share. CPython: `max_size`.
 pub(super) const SHARED: usize = 256 * 1024;
@@ -281,7 +282,7 @@ impl Instance<StreamTransport> {
         let Some(engine) = self.engine() else {
             return Ok(());
         };
-        let runnable = crate::ffi::Thunk::new(self.own(), heard);
+        let runnable = Thunk::new(self.own(), heard);
         drop(engine.watch(py, self.fd.get(), Side::Reader, runnable)?);
         self.life.reading.set(true);
         Ok(())
@@ -316,8 +317,14 @@ impl Instance<StreamTransport> {
         if !self.is_reading() {
             return Ok(());
         }
-        // The engine goes on hearing for us until something comes: most pauses are shorter.
+        // The engine goes on hearing for us until something comes: most pauses are shorter. It does not keep us meanwhile.
         self.life.paused.set(true);
+        if self.life.reading.get() {
+            match Thunk::weakly(py, self, heard) {
+                Ok(runnable) => self.hear_by(py, runnable),
+                Err(raised) => drop(raised.take()),
+            }
+        }
         log(py, self, "debug", "%r pauses reading")
     }
 
@@ -331,8 +338,16 @@ impl Instance<StreamTransport> {
         if !self.life.reading.get() {
             self.start_reading(py)?;
         } else if let Some(engine) = self.engine() {
+            self.hear_by(py, Thunk::new(self.own(), heard));
             engine.touch(py);
         }
         log(py, self, "debug", "%r resumes reading")
+    }
+
+    /// Puts another in the place of who hears for us.
+    fn hear_by(&self, py: Python<'_>, runnable: Runnable) {
+        if let Some(engine) = self.engine().filter(|engine| !engine.closed.get()) {
+            drop(engine.rewatch(py, self.fd.get(), Side::Reader, runnable));
+        }
     }
 }
