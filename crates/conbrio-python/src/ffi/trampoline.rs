@@ -50,6 +50,9 @@ pub(crate) fn catching<R>(body: impl FnOnce() -> Outcome<R>) -> Outcome<R> {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| Err(panicked(&*panic)))
 }
 
+/// What PyO3 panics with where an object cannot be made: by then it has told `sys.unraisablehook` why, and forgotten it.
+const NO_OBJECT: &str = "PyObject pointer is null";
+
 /// Nothing here asks PyO3 to make an object: there may be no memory for one, and that may be what the panic was about.
 #[cold]
 fn panicked(panic: &(dyn std::any::Any + Send)) -> Raised {
@@ -59,6 +62,11 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Raised {
     }
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    if text == Some(NO_OBJECT) {
+        // SAFETY: attached; the exception that is set was made beforehand.
+        unsafe { ffi::PyErr_NoMemory() };
+        return Raised::already();
+    }
     let text = format!("conbrio: internal error: {}", text.unwrap_or_default());
     let text = CString::new(text.replace('\0', "")).unwrap_or_default();
     // SAFETY: attached; a live text.
@@ -291,14 +299,15 @@ where
     F: Fn(Python<'_>, &Instance<T>, &Object) + Stateless,
 {
     // SAFETY: CPython passes a live instance and a string.
-    unsafe {
-        let answer = ffi::PyObject_GenericSetAttr(this, name, value);
-        if answer == 0 {
-            conjure::<F>()(token(), Instance::trust(this), Object::from_ptr(name));
+    status(guard(|| unsafe {
+        if ffi::PyObject_GenericSetAttr(this, name, value) != 0 {
+            return Err(Raised::already());
         }
-        answer
-    }
+        conjure::<F>()(token(), Instance::trust(this), Object::from_ptr(name));
+        Ok(())
+    }))
 }
+
 /// The trampoline of a method with one argument.
 pub(super) unsafe extern "C" fn one<T: Class, F>(
     this: *mut ffi::PyObject,
