@@ -425,3 +425,20 @@ def test_memory_is_the_programs_own_while_nothing_comes(run):
         far.close()
 
     run(main())
+
+
+@pytest.mark.parametrize("size", [2**63, 2**64 - 1, 2**64, -1])
+@pytest.mark.parametrize("name", ["sock_recv", "sock_recvfrom"])
+def test_a_size_that_no_memory_has(same, name, size):
+    async def main(loop):
+        near, far = peers.unix_pair()
+        far.send(b"x")
+        try:
+            await getattr(loop, name)(near, size)
+        except (OverflowError, ValueError) as error:
+            return type(error).__name__, str(error)
+        finally:
+            near.close()
+            far.close()
+
+    same(main)

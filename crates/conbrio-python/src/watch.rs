@@ -6,14 +6,16 @@
 use std::os::fd::RawFd;
 
 use conbrio_core::sources::Side;
-use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{
+    PyAttributeError, PyOverflowError, PyRuntimeError, PyTypeError, PyValueError,
+};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyInt};
+use pyo3::types::{PyBool, PyDict, PyInt};
 
 use crate::engine::Engine;
 use crate::ffi::{
     Args, Builder, Instance, Leading, Object, Outcome, Own, Parameters, Raised, Ref,
-    attribute_if_any, call_method, is_true, object, raise, referent,
+    attribute_if_any, call_method, file_descriptor, is_true, object, raise, referent,
 };
 use crate::handle::{self, Handle};
 use crate::names;
@@ -143,6 +145,10 @@ fn watch(
     this.check_closed()?;
     let handle = handle::new(py, this, callback, given.rest, given.option)?;
     let (file, fd) = (fd, watched_descriptor(py, this, fd)?);
+    if file.bind(py).is_instance_of::<PyBool>() {
+        // CPython: warns of it in later releases.
+        file_descriptor(py, file)?;
+    }
     let old = this.watch(py, fd, side, handle::watcher(&handle))?;
     // Order: what is ready already is heard in the next turn.
     this.touch(py);
@@ -169,7 +175,10 @@ fn remove(py: Python<'_>, this: &Instance<Engine>, fd: &Object, side: Side) -> O
     if this.closed.get() {
         return Ok(Ref::boolean(false));
     }
-    let fd = watched_descriptor(py, this, fd)?;
+    let fd = match watched_descriptor(py, this, fd) {
+        Ok(fd) => fd,
+        Err(raised) => return not_removed(py, fd, raised),
+    };
     let gone = this.unwatch(py, fd, side);
     // Order: most are removed to be closed, and a peer in this loop hears of that in the next turn.
     this.touch(py);
@@ -189,43 +198,84 @@ pub(crate) fn cancel(py: Python<'_>, gone: Option<Runnable>) -> Outcome<bool> {
     }
 }
 
+/// Nobody watches a number that no descriptor can have; for all else that is no descriptor `raised` is said.
+#[cold]
+fn not_removed(py: Python<'_>, file: &Object, raised: Raised) -> Outcome<Ref> {
+    let raised = raised.take();
+    match number(py, file) {
+        Ok(Number::TooLarge(number)) if number.gt(0)? => Ok(Ref::boolean(false)),
+        Ok(_) => Err(raise(raised)),
+        Err(other) => {
+            drop(other.take());
+            Err(raise(raised))
+        }
+    }
+}
+
+/// What stands for a descriptor.
+enum Number<'py> {
+    /// A number as descriptors have it, or a negative one.
+    Usual(RawFd),
+    /// One beyond what the system counts with.
+    TooLarge(Bound<'py, PyAny>),
+}
+
 /// The number of a descriptor, or of an object that has one.
 ///
 /// # Errors
-/// `ValueError` in the words of CPython's `selectors`.
+/// `ValueError` in the words of CPython's `selectors`, `OverflowError` in those of `select`.
 pub(crate) fn descriptor(py: Python<'_>, file: &Object) -> Outcome<RawFd> {
-    let fd = number(py, file)?;
-    if fd < 0 {
-        return Err(PyValueError::new_err(format!("Invalid file descriptor: {fd}")).into());
+    match number(py, file)? {
+        Number::Usual(fd) if fd >= 0 => Ok(fd),
+        Number::Usual(fd) => Err(invalid(&fd)),
+        Number::TooLarge(number) if number.lt(0)? => Err(invalid(&number)),
+        Number::TooLarge(_) => {
+            let text = "Python int too large to convert to C int";
+            Err(PyOverflowError::new_err(text).into())
+        }
     }
-    Ok(fd)
+}
+
+#[cold]
+fn invalid(number: &impl std::fmt::Display) -> Raised {
+    PyValueError::new_err(format!("Invalid file descriptor: {number}")).into()
 }
 
 /// The number without a look at its sign.
-fn number(py: Python<'_>, file: &Object) -> Outcome<RawFd> {
+fn number<'py>(py: Python<'py>, file: &Object) -> Outcome<Number<'py>> {
     let bound = file.bind(py);
     if bound.is_instance_of::<PyInt>() {
-        return Ok(bound.extract()?);
+        return usual_or_not(&bound);
     }
-    let asked = || {
-        bound
-            .call_method0(names::fileno(py))?
-            .call_method0(pyo3::intern!(py, "__int__"))?
-            .extract::<RawFd>()
-    };
-    asked().map_err(|error: PyErr| {
-        // Not dropped as a `PyErr`, which would keep it, and `file` with it, until a loop runs.
-        let error = Raised::from(error).take();
-        let kind = error.bind(py);
-        let known = kind.is_instance_of::<PyAttributeError>()
-            || kind.is_instance_of::<PyTypeError>()
-            || kind.is_instance_of::<PyValueError>();
-        if !known {
-            return raise(error);
+    let asked = bound
+        .call_method0(names::fileno(py))
+        .and_then(|number| number.call_method0(pyo3::intern!(py, "__int__")));
+    asked
+        .map_err(|error: PyErr| {
+            // Not dropped as a `PyErr`, which would keep it, and `file` with it, until a loop runs.
+            let error = Raised::from(error).take();
+            let kind = error.bind(py);
+            let known = kind.is_instance_of::<PyAttributeError>()
+                || kind.is_instance_of::<PyTypeError>()
+                || kind.is_instance_of::<PyValueError>();
+            if !known {
+                return raise(error);
+            }
+            let text = text_of(py, file);
+            PyValueError::new_err(format!("Invalid file object: {text}")).into()
+        })
+        .and_then(|number| usual_or_not(&number))
+}
+
+fn usual_or_not<'py>(number: &Bound<'py, PyAny>) -> Outcome<Number<'py>> {
+    match number.extract::<RawFd>() {
+        Ok(fd) => Ok(Number::Usual(fd)),
+        Err(error) if error.is_instance_of::<PyOverflowError>(number.py()) => {
+            drop(Raised::from(error).take());
+            Ok(Number::TooLarge(number.clone()))
         }
-        let text = text_of(py, file);
-        PyValueError::new_err(format!("Invalid file object: {text}")).into()
-    })
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Refuses when a transport that is not closing uses the descriptor.
@@ -237,7 +287,9 @@ pub(crate) fn ensure_no_transport(
     this: &Instance<Engine>,
     file: &Object,
 ) -> Outcome<()> {
-    let fd = number(py, file)?;
+    let Number::Usual(fd) = number(py, file)? else {
+        return Ok(());
+    };
     let Some(transports) = attribute_if_any(py, this.object(), names::transports(py))? else {
         return Ok(());
     };

@@ -1,6 +1,6 @@
 //! Calls from native code into Python, by the fast call.
 
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
 use std::ptr;
 
 use pyo3::ffi;
@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use super::args::tuple_items;
-use super::object::{Object, Outcome, Ref};
+use super::object::{Object, Outcome, Raised, Ref};
 use super::stay;
 
 /// Calls `callable` with positional arguments.
@@ -154,7 +154,7 @@ pub(crate) fn set_attribute(
     // SAFETY: live objects.
     match unsafe { ffi::PyObject_SetAttr(object.as_ptr(), name.as_ptr(), value.as_ptr()) } {
         0 => Ok(()),
-        _ => Err(super::object::Raised::already()),
+        _ => Err(Raised::already()),
     }
 }
 
@@ -166,7 +166,7 @@ pub(crate) fn set_attribute(
 pub(crate) fn is_true(_py: Python<'_>, object: &Object) -> Outcome<bool> {
     // SAFETY: a live object.
     match unsafe { ffi::PyObject_IsTrue(object.as_ptr()) } {
-        -1 => Err(super::object::Raised::already()),
+        -1 => Err(Raised::already()),
         answer => Ok(answer == 1),
     }
 }
@@ -199,6 +199,19 @@ pub(crate) fn weak_reference(_py: Python<'_>, object: &Object) -> Outcome<Ref> {
     unsafe { Ref::returned(ffi::PyWeakref_NewRef(object.as_ptr(), ptr::null_mut())) }
 }
 
+/// The descriptor that `object` is or has, as the system's own calls take it.
+///
+/// # Errors
+/// `TypeError`, `ValueError` or `OverflowError`.
+#[cold]
+pub(crate) fn file_descriptor(_py: Python<'_>, object: &Object) -> Outcome<c_int> {
+    // SAFETY: a live object.
+    match unsafe { ffi::PyObject_AsFileDescriptor(object.as_ptr()) } {
+        -1 => Err(Raised::already()),
+        fd => Ok(fd),
+    }
+}
+
 /// Whether `object` can be called.
 #[inline]
 pub(crate) fn is_callable(object: &Object) -> bool {
@@ -227,7 +240,7 @@ pub(crate) fn is_instance(object: &Object, class: &Object) -> bool {
 pub(crate) fn is_equal(_py: Python<'_>, one: &Object, other: &Object) -> Outcome<bool> {
     // SAFETY: live objects.
     match unsafe { ffi::PyObject_RichCompareBool(one.as_ptr(), other.as_ptr(), ffi::Py_EQ) } {
-        -1 => Err(super::object::Raised::already()),
+        -1 => Err(Raised::already()),
         answer => Ok(answer != 0),
     }
 }
@@ -288,7 +301,7 @@ pub(crate) fn as_float(_py: Python<'_>, object: &Object) -> Outcome<f64> {
     };
     // SAFETY: attached.
     if value == -1.0 && !unsafe { ffi::PyErr_Occurred() }.is_null() {
-        return Err(super::object::Raised::already());
+        return Err(Raised::already());
     }
     Ok(value)
 }
@@ -302,7 +315,7 @@ pub(crate) fn check_signals(_py: Python<'_>) -> Outcome<()> {
     // SAFETY: attached.
     match unsafe { ffi::PyErr_CheckSignals() } {
         0 => Ok(()),
-        _ => Err(super::object::Raised::already()),
+        _ => Err(Raised::already()),
     }
 }
 
@@ -313,7 +326,7 @@ pub(crate) fn check_signals(_py: Python<'_>) -> Outcome<()> {
 pub(crate) fn one_deeper<R>(_py: Python<'_>, user: impl FnOnce() -> Outcome<R>) -> Outcome<R> {
     // SAFETY: attached; static text.
     if unsafe { ffi::Py_EnterRecursiveCall(c" while calling a Python object".as_ptr()) } != 0 {
-        return Err(super::object::Raised::already());
+        return Err(Raised::already());
     }
     let answer = user();
     // SAFETY: entered above.
@@ -329,7 +342,7 @@ pub(crate) fn thread_ident() -> u64 {
 }
 
 /// What an exception that nobody can catch is reported with.
-pub(crate) fn write_unraisable(raised: super::object::Raised, context: &Object) {
+pub(crate) fn write_unraisable(raised: Raised, context: &Object) {
     let _ = raised;
     // SAFETY: an exception is set, as `raised` says.
     unsafe { ffi::PyErr_WriteUnraisable(context.as_ptr()) }

@@ -41,9 +41,9 @@ pub(crate) use bytearray::{bytearray, bytearray_len, extend_bytearray, is_bytear
 pub(crate) use bytes::{Bytes, bytes, filled_bytes};
 pub(crate) use call::{
     as_float, attribute, attribute_if_any, call, call_keyword, call_method, call_tuple,
-    check_signals, float, is_callable, is_coroutine, is_empty, is_equal, is_exception, is_float,
-    is_instance, is_int, is_true, one_deeper, set_attribute, sign_of_int, thread_ident, tuple,
-    weak_reference, write_unraisable,
+    check_signals, file_descriptor, float, is_callable, is_coroutine, is_empty, is_equal,
+    is_exception, is_float, is_instance, is_int, is_true, one_deeper, set_attribute, sign_of_int,
+    thread_ident, tuple, weak_reference, write_unraisable,
 };
 pub(crate) use class::Builder;
 pub(crate) use coroutine_function::make_class as make_coroutine_function_class;

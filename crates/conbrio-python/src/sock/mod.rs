@@ -148,8 +148,9 @@ fn try_recv(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<
     };
     let size = count
         .bind(py)
-        .extract::<usize>()
+        .extract::<isize>()
         .ok()
+        .and_then(|size| usize::try_from(size).ok())
         .filter(|size| *size > 0);
     match size {
         Some(size) if is_plain(py, sock)? => {
