@@ -1,9 +1,11 @@
 """References and descriptors counted over repeated work; the collector run at every turn."""
 
 import asyncio
+import contextvars
 import gc
 import socket
 import sys
+import weakref
 
 import pytest
 
@@ -370,3 +372,32 @@ def test_accepted_sockets_are_counted(run):
         return after - before
 
     assert run(main()) == 0
+
+
+@pytest.mark.parametrize("kind", ["slow_callback_duration", "when"])
+def test_a_number_that_leads_back_is_collected(loop_factory, kind):
+    """Numbers are kept as they were given; one of a class of its own may have attributes."""
+
+    class Number(float):
+        """A number that keeps something."""
+
+    async def cancelled(loop, number):
+        number.kept = loop.call_at(number, print)
+        number.kept.cancel()
+
+    def begin():
+        loop = loop_factory()
+        number = Number(loop.time() + 1000)
+        if kind == "when":
+            # What has a context to show is looked at anyway.
+            empty = contextvars.Context()
+            loop.run_until_complete(loop.create_task(cancelled(loop, number), context=empty))
+        else:
+            number.kept = loop
+            loop.slow_callback_duration = number
+        loop.close()
+        return weakref.ref(number)
+
+    seen = begin()
+    gc.collect()
+    assert seen() is None

@@ -111,6 +111,7 @@ impl Class for Engine {
     fn traverse(&self, visit: &mut Visit<'_>) {
         visit.slot(&self.task_factory);
         visit.slot(&self.current_handle);
+        visit.slot(&self.slow_object);
         self.works.inspect(|works| {
             works
                 .ready
@@ -138,6 +139,7 @@ impl Class for Engine {
     fn clear(&self) {
         self.task_factory.clear();
         self.current_handle.clear();
+        self.slow_object.clear();
         drop(self.works.take());
         drop(self.sources.take());
         drop(self.files.take());

@@ -11,8 +11,8 @@ use pyo3::types::PyTuple;
 use crate::engine::{self, Engine};
 use crate::ffi::layout::HandleFields;
 use crate::ffi::{
-    Builder, Class, ClassState, Instance, Object, Outcome, Own, Raised, Ref, Thunk, Visit, call,
-    call_keyword, call_method, call_tuple, context, is_empty,
+    Builder, Class, ClassState, Instance, Object, Outcome, Own, Raised, Ref, Slot, Thunk, Visit,
+    call, call_keyword, call_method, call_tuple, context, is_empty,
 };
 use crate::names;
 use crate::runnable::Runnable;
@@ -199,12 +199,24 @@ pub(crate) fn watcher(handle: &Instance<Handle>) -> Runnable {
 /// loop, and then has nothing to show but what its context holds. That is not asked while an exception is on its way.
 #[inline]
 fn show_if_kept(handle: &Object, fields: &HandleFields, ran: &Outcome<()>) {
+    show_if_kept_with(handle, fields, ran, None);
+}
+
+/// The same of one that keeps something `besides`.
+#[inline]
+fn show_if_kept_with(
+    handle: &Object,
+    fields: &HandleFields,
+    ran: &Outcome<()>,
+    besides: Option<&Slot>,
+) {
     if !handle.is_shared() {
         return;
     }
     if !fields.cancelled.is_empty() {
         fields.event_loop.clear();
         if ran.is_ok()
+            && besides.is_none_or(Slot::is_empty)
             && fields
                 .context
                 .share()

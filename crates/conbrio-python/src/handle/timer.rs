@@ -3,7 +3,7 @@
 use conbrio_core::timers::Key;
 use pyo3::prelude::*;
 
-use super::{cancel, fields, made, run, show_if_kept, shown_of};
+use super::{cancel, fields, made, run, show_if_kept_with, shown_of};
 use crate::engine::Engine;
 use crate::ffi::layout::TimerFields;
 use crate::ffi::{
@@ -32,6 +32,7 @@ impl Class for TimerHandle {
 
     fn clear(&self) {
         self.0.handle.clear();
+        self.0.when_object.clear();
     }
 }
 
@@ -54,7 +55,7 @@ pub(crate) fn call_at(
     let runnable = Thunk::new(handle.own(), |py, handle: Own<TimerHandle>| {
         handle.0.key.set(0);
         let ran = run(py, handle.object(), &handle.0.handle);
-        show_if_kept(handle.object(), &handle.0.handle, &ran);
+        handle.show_if_kept(&ran);
         ran
     });
     let key = engine.push_timer(py, when, runnable);
@@ -71,6 +72,12 @@ fn when(py: Python<'_>, this: &Instance<TimerHandle>) -> Outcome<Ref> {
 }
 
 impl Instance<TimerHandle> {
+    #[inline]
+    fn show_if_kept(&self, ran: &Outcome<()>) {
+        let besides = Some(&self.0.when_object);
+        show_if_kept_with(self.object(), &self.0.handle, ran, besides);
+    }
+
     /// Remembers the moment as it was given: a program that gave a whole number gets it back.
     pub(crate) fn given_as(&self, when: &Object) {
         self.0.when_object.set(when.share());
@@ -90,7 +97,7 @@ fn cancel_timer(py: Python<'_>, this: &Instance<TimerHandle>) -> Outcome<Ref> {
     drop(gone);
     // One that runs just now still reports to its loop, and is shown after its run.
     if key != 0 {
-        show_if_kept(this.object(), &this.0.handle, &Ok(()));
+        this.show_if_kept(&Ok(()));
     }
     Ok(Ref::none())
 }
