@@ -5,6 +5,7 @@ pub(crate) mod fallback;
 mod run;
 mod schedule;
 mod shape;
+mod sleeping;
 
 use conbrio_core::sources::Side;
 use pyo3::prelude::*;
@@ -29,6 +30,7 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     )))
     .attribute_set(shape::attribute_set);
     let class = properties(builder).create(py, None)?;
+    sleeping::learn(py);
     shape::learn(py, object(&class))
         .map_err(|raised| PyErr::from_value(raised.take().bind(py).to_owned()))?;
     Ok(class)

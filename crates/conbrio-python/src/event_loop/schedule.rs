@@ -4,13 +4,13 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use super::{eager, fallback, shape};
+use super::{eager, fallback, shape, sleeping};
 use crate::engine::Engine;
 use crate::ffi::{
     Args, Builder, Instance, Leading, Names, Object, Outcome, Own, Parameters, Ref, as_float,
     call_keyword, call_method, float, is_float, is_true, object,
 };
-use crate::handle::{self, call_at};
+use crate::handle::{self, call_at, expire};
 use crate::task::{self, Making, Task};
 use crate::{future, names};
 
@@ -179,7 +179,12 @@ fn timer(
         // CPython: call_later leaves the check to call_at.
         check(py, this, callback, "call_at", false)?;
     }
-    Ok(call_at(py, this, when, callback, args, context)?.erase())
+    let handle = if sleeping::ends_by(py, this, callback, args) {
+        call_at(py, this, when, callback, args, context, sleeping::wake)
+    } else {
+        call_at(py, this, when, callback, args, context, expire)
+    };
+    Ok(handle?.erase())
 }
 
 /// Whether tasks and futures are of our classes.

@@ -20,7 +20,7 @@ use crate::runnable::Runnable;
 use failure::failed;
 #[cfg(Py_3_14)]
 pub(crate) use threadsafe::{call_soon_threadsafe, threadsafe_class};
-pub(crate) use timer::{TimerHandle, call_at, timer_class};
+pub(crate) use timer::{TimerHandle, call_at, expire, timer_class};
 
 /// A callback wrapper object, `asyncio.Handle`.
 #[repr(transparent)]

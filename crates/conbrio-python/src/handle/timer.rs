@@ -3,9 +3,9 @@
 use conbrio_core::timers::Key;
 use pyo3::prelude::*;
 
-use super::{cancel, fields, made, run, show_if_kept_with, shown_of};
+use super::{cancel, failed, fields, made, run, show_if_kept_with, shown_of};
 use crate::engine::Engine;
-use crate::ffi::layout::TimerFields;
+use crate::ffi::layout::{HandleFields, TimerFields};
 use crate::ffi::{
     Builder, Class, ClassState, Instance, Object, Outcome, Own, Ref, Thunk, Visit, float,
 };
@@ -36,31 +36,40 @@ impl Class for TimerHandle {
     }
 }
 
-/// Makes a timer handle that runs at `when`, in seconds of the loop's clock.
+/// Makes a timer handle that runs at `when`, in seconds of the loop's clock, by `expire` or what does the same.
 ///
 /// # Errors
 /// `MemoryError`.
 #[inline]
 #[expect(clippy::too_many_arguments, reason = "asyncio's own parameters")]
-pub(crate) fn call_at(
+pub(crate) fn call_at<F>(
     py: Python<'_>,
     engine: &Instance<Engine>,
     when: f64,
     callback: &Object,
     args: &[&Object],
     context: Option<&Object>,
-) -> Outcome<Own<TimerHandle>> {
+    expire: F,
+) -> Outcome<Own<TimerHandle>>
+where
+    F: Fn(Python<'_>, Own<TimerHandle>) -> Outcome<()> + Copy + 'static,
+{
     let fields = fields(py, engine, callback, args, context)?;
     let handle = made(py, engine, TimerHandle(TimerFields::new(fields, when)))?;
-    let runnable = Thunk::new(handle.own(), |py, handle: Own<TimerHandle>| {
-        handle.0.key.set(0);
-        let ran = run(py, handle.object(), &handle.0.handle);
-        handle.show_if_kept(&ran);
-        ran
-    });
-    let key = engine.push_timer(py, when, runnable);
+    let key = engine.push_timer(py, when, Thunk::new(handle.own(), expire));
     handle.0.key.set(key.to_bits().wrapping_add(1));
     Ok(handle)
+}
+
+/// Runs a timer that is due.
+///
+/// # Errors
+/// `SystemExit` and `KeyboardInterrupt` of the callback; others are reported.
+pub(crate) fn expire(py: Python<'_>, handle: Own<TimerHandle>) -> Outcome<()> {
+    handle.0.key.set(0);
+    let ran = run(py, handle.object(), &handle.0.handle);
+    handle.show_if_kept(&ran);
+    ran
 }
 
 /// The moment, as it was given.
@@ -72,6 +81,27 @@ fn when(py: Python<'_>, this: &Instance<TimerHandle>) -> Outcome<Ref> {
 }
 
 impl Instance<TimerHandle> {
+    /// What the callback needs to run.
+    pub(crate) fn fields(&self) -> &HandleFields {
+        &self.0.handle
+    }
+
+    /// Does the work of a timer that is due in place of calling its callback; what `work` raises is reported as the
+    /// callback's.
+    ///
+    /// # Errors
+    /// `SystemExit` and `KeyboardInterrupt`.
+    pub(crate) fn expire_by(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce() -> Outcome<()>,
+    ) -> Outcome<()> {
+        self.0.key.set(0);
+        let ran = work().or_else(|raised| failed(py, self.object(), &self.0.handle, raised));
+        self.show_if_kept(&ran);
+        ran
+    }
+
     #[inline]
     fn show_if_kept(&self, ran: &Outcome<()>) {
         let besides = Some(&self.0.when_object);
