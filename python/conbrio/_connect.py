@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["Dials", "resolve_literal"]
+__all__ = ["Dials", "resolve_literal", "wants_numbers"]
 
 # ruff: noqa: PLR0913 - the names and shapes are those that CPython's half uses
 
 # A program that puts its own resolver in its place (gevent, tests) is asked for numbers too.
 _getaddrinfo = socket.getaddrinfo
+_getnameinfo = socket.getnameinfo
+_NUMBERS = int(socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
 # The same of its own sockets.
 _socket_module: Any = socket
 _socket = socket.socket
@@ -189,6 +191,15 @@ def resolve_literal(host: Any, port: Any, *rest: int) -> list[tuple[Any, ...]] |
         return _getaddrinfo(host, port, family, kind, proto, flags | int(socket.AI_NUMERICHOST))
     except (OSError, ValueError, TypeError, OverflowError):
         return None  # not numbers after all, or an error that the real look-up tells in its words
+
+
+def wants_numbers(flags: Any) -> bool:
+    """Tell whether ``socket.getnameinfo`` is asked for numbers alone, and so looks nothing up."""
+    return (
+        isinstance(flags, int)
+        and flags & _NUMBERS == _NUMBERS
+        and socket.getnameinfo is _getnameinfo
+    )
 
 
 def _may_be_literal(host: Any) -> bool:

@@ -18,7 +18,7 @@ import weakref
 from asyncio import constants, coroutines, unix_events
 
 from ._conbrio import DatagramTransport, EventLoop, StreamTransport, serve, set_loop_class
-from ._connect import Dials, resolve_literal
+from ._connect import Dials, resolve_literal, wants_numbers
 from ._hints import unhinted
 from ._jobs import Jobs, executes_as_usual
 from ._serve import Listener, accepts_as_socket
@@ -242,6 +242,19 @@ class Loop(  # type: ignore[misc]  # mypy cannot compare signatures that end in 
         return await super().getaddrinfo(
             host, port, family=family, type=type, proto=proto, flags=flags
         )
+
+    async def getnameinfo(self, sockaddr: Any, flags: int = 0) -> tuple[str, str]:
+        """Return the names of an address and its port, as ``socket.getnameinfo`` does.
+
+        Where both are wanted in numbers that is done at once; else in the default executor. As
+        ``asyncio.loop.getnameinfo``. Not thread-safe.
+
+        Raises:
+            socket.gaierror: The address has no name.
+        """
+        if wants_numbers(flags) and not (self._debug or self._closed) and executes_as_usual(self):
+            return socket.getnameinfo(sockaddr, flags)
+        return await super().getnameinfo(sockaddr, flags)
 
     # ---------------------------------------------------------------- streams
 

@@ -350,3 +350,37 @@ def test_a_literal_is_answered_without_a_thread(run):
         return leaks.threads() == before
 
     assert run(main()) is True
+
+
+@pytest.mark.beyond_asyncio("there every look-up is work for the executor")
+def test_getnameinfo_in_numbers_asks_no_executor(loop):
+    async def main(flags):
+        address = ("127.0.0.1", 80)
+        assert await loop.getnameinfo(address, flags) == socket.getnameinfo(address, flags)
+        return loop._default_executor is not None
+
+    assert loop.run_until_complete(main(socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)) is False
+    assert loop.run_until_complete(main(socket.NI_NUMERICHOST)) is True
+
+
+@pytest.mark.parametrize("address", [("127.0.0.1", 80), ("no host", 80), ("127.0.0.1", 2**31), 5])
+def test_who_has_an_executor_of_its_own_does_every_getnameinfo(loop, address):
+    asked = []
+
+    async def run_in_executor(executor, function, *args):
+        asked.append(function)
+        return function(*args)
+
+    async def main():
+        flags = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
+        outcomes = []
+        for _ in range(2):
+            try:
+                outcomes.append(await loop.getnameinfo(address, flags))
+            except (OSError, TypeError, OverflowError) as error:
+                outcomes.append((type(error), str(error)))
+            loop.run_in_executor = run_in_executor
+        assert outcomes[0] == outcomes[1]
+        assert asked == [socket.getnameinfo]
+
+    loop.run_until_complete(main())
