@@ -1,5 +1,6 @@
 """Contexts that are none: asyncio asks nothing of one but a ``run``."""
 
+import asyncio
 import contextvars
 import sys
 
@@ -51,6 +52,27 @@ def test_what_has_none_is_complained_of(loop, complaints, way, context):
     loop.run_forever()
     error = complaints[0]["exception"]
     assert str(error) == f"'{type(context).__name__}' object has no attribute 'run'"
+
+
+def test_a_task_runs_in_whatever_has_a_run(same):
+    def scenario(loop):
+        async def steps():
+            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
+            try:
+                await loop.create_future()
+            except asyncio.CancelledError:
+                return "cancelled"
+
+        context = Counting()
+        task = loop.create_task(steps(), context=context)
+        loop.call_later(0.01, task.cancel)
+        loop.call_later(0.03, loop.stop)
+        loop.run_forever()
+        assert task.done()
+        return task.result(), context.runs
+
+    same(scenario)
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="3.11 knows no eager tasks")

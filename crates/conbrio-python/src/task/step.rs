@@ -105,13 +105,34 @@ fn run(py: Python<'_>, task: Own<Task>) -> Outcome<()> {
         return Ok(());
     };
     if let Err(raised) = context::enter(py, &context) {
-        return failed(py, &task, &event_loop, raised);
+        return run_elsewhere(py, &task, &context, exception, raised);
     }
     let stepped = current_step(py, &task, &event_loop, exception);
     context::leave(py, &context);
     match stepped {
         Ok(()) => Ok(()),
         Err(raised) => failed(py, &task, &event_loop, raised),
+    }
+}
+
+/// What cannot be entered may still have a `run` of its own, which is all that asyncio asks of a context.
+#[cold]
+fn run_elsewhere(
+    py: Python<'_>,
+    task: &Instance<Task>,
+    context: &Object,
+    exception: Option<Ref>,
+    raised: Raised,
+) -> Outcome<()> {
+    let event_loop = task.future.0.event_loop.share_or_none();
+    if context::is_context(context) {
+        return failed(py, task, &event_loop, raised);
+    }
+    drop(raised.take());
+    let (step, exception) = (STEP.bind(py, task)?, exception.unwrap_or_else(Ref::none));
+    match call_method(py, context, names::run_in_context(py), &[&step, &exception]) {
+        Ok(_) => Ok(()),
+        Err(raised) => failed(py, task, &event_loop, raised),
     }
 }
 
