@@ -16,8 +16,14 @@ METHODS = [
     (name, method)
     for name in CLASSES
     for method, value in inspect.getmembers(getattr(asyncio, name))
-    if inspect.iscoroutinefunction(value) and not method.startswith("_")
+    if inspect.iscoroutinefunction(value) and (method.startswith("__") or method[0] != "_")
 ]
+ENTERED = ["Barrier", "BoundedSemaphore", "Condition", "Lock", "Semaphore", "TaskGroup", "Timeout"]
+DOUBLES = {
+    "MagicMock": lambda kind: mock.MagicMock(spec=kind),
+    "AsyncMock": lambda kind: mock.AsyncMock(spec=kind),
+    "create_autospec": lambda kind: mock.create_autospec(kind, instance=True),
+}
 FUNCTIONS = sorted(name for name in swaps.PRIMITIVES if name not in CLASSES)
 
 
@@ -31,6 +37,8 @@ def is_coroutine_function(function):
 def test_there_are_such_methods():
     assert ("Queue", "get") in METHODS
     assert ("StreamReader", "readexactly") in METHODS
+    assert ("StreamReader", "__anext__") in METHODS
+    assert all((name, "__aexit__") in METHODS for name in ENTERED)
 
 
 @pytest.mark.parametrize(("name", "method"), METHODS)
@@ -66,6 +74,28 @@ def test_a_mock_awaits_what_is_awaited():
     assert not isinstance(double.put_nowait, mock.AsyncMock)
     with swaps.held(True), mock.patch("asyncio.sleep") as sleep:
         assert isinstance(sleep, mock.AsyncMock)
+
+
+@pytest.mark.parametrize("name", ENTERED)
+@pytest.mark.parametrize("made", DOUBLES.values(), ids=DOUBLES)
+def test_a_mock_is_entered_by_async_with(run, name, made):
+    async def main():
+        double = made(getattr(conbrio, name))
+        async with double:
+            double.__aenter__.assert_awaited_once_with()
+        double.__aexit__.assert_awaited_once_with(None, None, None)
+
+    run(main())
+
+
+@pytest.mark.parametrize("made", DOUBLES.values(), ids=DOUBLES)
+def test_a_mock_of_a_reader_has_a_next_line_to_await(run, made):
+    async def main():
+        double = made(conbrio.StreamReader)
+        double.__anext__.return_value = b"line"
+        assert await double.__anext__() == b"line"
+
+    run(main())
 
 
 @pytest.mark.parametrize(

@@ -208,7 +208,14 @@ pub(super) fn of_function<'py>(
 fn code_of_asyncios<'py>(inner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = inner.py();
     let name = inner.getattr("__qualname__")?.to_string();
-    for module in ["tasks", "locks", "queues", "streams"] {
+    for module in [
+        "tasks",
+        "locks",
+        "queues",
+        "streams",
+        "taskgroups",
+        "timeouts",
+    ] {
         let mut found = Some(py.import("asyncio")?.getattr(module)?);
         for part in name.split('.').chain(["__code__"]) {
             found = match found {

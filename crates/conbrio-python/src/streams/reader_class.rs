@@ -194,6 +194,7 @@ fn reading_methods(builder: Builder<Reader>) -> Builder<Reader> {
                 }
             },
         )
+        .coroutine()
 }
 
 fn readuntil(py: Python<'_>, this: &Instance<Reader>, args: Args<'_>) -> Outcome<Ref> {

@@ -349,11 +349,13 @@ fn waits(builder: Builder<Barrier>) -> Builder<Barrier> {
                 made(py, this, &WAIT, "wait")
             },
         )
+        .coroutine()
         .method(
             c"__aexit__",
             c"__aexit__($self, *args)\n--\n\n",
             |py, _: &Instance<Barrier>, _| ready(py),
         )
+        .coroutine()
 }
 
 fn state(builder: Builder<Barrier>) -> Builder<Barrier> {

@@ -361,6 +361,7 @@ fn entries(builder: Builder<Condition>) -> Builder<Condition> {
                 this.with_lock(|lock| lock.enter(py))
             },
         )
+        .coroutine()
         .method(
             c"__aexit__",
             c"__aexit__($self, exc_type, exc, tb, /)\n--\n\n",
@@ -372,6 +373,7 @@ fn entries(builder: Builder<Condition>) -> Builder<Condition> {
                 ready(py)
             },
         )
+        .coroutine()
 }
 
 fn privates(builder: Builder<Condition>) -> Builder<Condition> {

@@ -278,11 +278,13 @@ fn methods(builder: Builder<Lock>) -> Builder<Lock> {
             c"__aenter__($self, /)\n--\n\n",
             |py, this| this.enter(py),
         )
+        .coroutine()
         .method(
             c"__aexit__",
             c"__aexit__($self, exc_type, exc, tb, /)\n--\n\n",
             |py, this, args| leave(py, this, &this.shape, args, || this.release(py)),
         )
+        .coroutine()
 }
 
 fn privates(builder: Builder<Lock>) -> Builder<Lock> {

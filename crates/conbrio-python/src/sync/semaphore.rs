@@ -286,11 +286,13 @@ fn entries(builder: Builder<Semaphore>) -> Builder<Semaphore> {
             c"__aenter__($self, /)\n--\n\n",
             |py, this| this.enter(py),
         )
+        .coroutine()
         .method(
             c"__aexit__",
             c"__aexit__($self, exc_type, exc, tb, /)\n--\n\n",
             |py, this, args| leave(py, this, &this.shape, args, || this.release(py)),
         )
+        .coroutine()
 }
 
 fn number(py: Python<'_>, value: i64) -> Ref {

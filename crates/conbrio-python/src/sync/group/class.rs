@@ -52,11 +52,13 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
             c"__aenter__($self, /)\n--\n\n",
             |py, this| given(py, this.object().share(), enter),
         )
+        .coroutine()
         .method(
             c"__aexit__",
             c"__aexit__($self, et, exc, tb, /)\n--\n\n",
             |py, this, args| this.leave(py, args),
         )
+        .coroutine()
         .method(
             c"create_task",
             if cfg!(Py_3_14) {

@@ -382,9 +382,11 @@ fn methods(builder: Builder<Timeout>) -> Builder<Timeout> {
                 given(py, this.object().share(), enter)
             },
         )
+        .coroutine()
         .method(
             c"__aexit__",
             c"__aexit__($self, exc_type, exc_val, exc_tb, /)\n--\n\n",
             |py, this, args| this.leave(py, args),
         )
+        .coroutine()
 }
