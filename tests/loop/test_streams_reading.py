@@ -1,6 +1,7 @@
 """Readers of ours: what a read returns and when, and which methods of theirs may be replaced."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -75,6 +76,44 @@ def test_what_is_seen_as_the_buffer_is_the_buffer(run):
         reader._buffer = bytearray(b"new\nrest")
         assert await reader.readline() == b"new\n"
         assert await reader.read(9) == b"rest"
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", ["kept", "looked at", "derived"])
+def test_a_buffer_that_is_seen_is_not_copied_for_each_line(run, kind):
+    class Derived(conbrio.StreamReader):
+        async def readline(self):
+            return await super().readline()
+
+    async def main():
+        made = Derived if kind == "derived" else conbrio.StreamReader
+        reader = made(loop=asyncio.get_running_loop())
+        reader.feed_data(b"a line of some length\n" * 30_000)
+        reader.feed_eof()
+        kept = [reader._buffer]
+        if kind != "kept":
+            kept.clear()
+        began, lines = time.process_time(), 0
+        while not reader.at_eof():
+            lines += len(await reader.readline()) > 0
+            assert time.process_time() - began < 2
+        assert lines == 30_000
+        assert kept == [b""] * (kind == "kept")
+
+    run(main())
+
+
+def test_a_borrowed_buffer_can_be_asked_about(run):
+    async def main():
+        reader = conbrio.StreamReader(loop=asyncio.get_running_loop())
+        reader.feed_data(b"bytes")
+        with memoryview(reader._buffer) as borrowed:
+            assert not reader.at_eof()
+            assert borrowed == b"bytes"
+            with pytest.raises(BufferError):
+                await reader.read(1)
+        assert await reader.read(5) == b"bytes"
 
     run(main())
 

@@ -233,6 +233,13 @@ impl Object {
         unsafe { ffi::Py_REFCNT(self.as_ptr()) > 1 }
     }
 
+    /// How many references to it are counted.
+    #[inline]
+    pub(crate) fn holders(&self) -> isize {
+        // SAFETY: a live object.
+        unsafe { ffi::Py_REFCNT(self.as_ptr()) }
+    }
+
     /// Whether both are one object.
     #[inline]
     pub(crate) fn is(&self, other: &Self) -> bool {

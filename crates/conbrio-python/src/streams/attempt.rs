@@ -138,7 +138,7 @@ pub(super) fn exactly(py: Python<'_>, reader: &Instance<Reader>, count: usize) -
     if count == 0 {
         return bytes(py, &[]).map(Attempt::Done);
     }
-    if reader.held(py)? >= count {
+    if reader.held(py) >= count {
         return take(py, reader, count).map(Attempt::Done);
     }
     if !reader.eof.get() {
@@ -164,7 +164,7 @@ pub(super) fn some(
     if count == 0 {
         return bytes(py, &[]).map(Attempt::Done);
     }
-    if !woken && !reader.eof.get() && reader.held(py)? == 0 {
+    if !woken && !reader.eof.get() && reader.held(py) == 0 {
         return Ok(Attempt::Wait(0));
     }
     take(py, reader, count).map(Attempt::Done)

@@ -11,7 +11,7 @@ use pyo3::types::{PyByteArray, PyByteArrayMethods};
 use super::{ours, waiter};
 use crate::ffi::{
     Class, ClassState, Guarded, Instance, Object, Outcome, Ref, Slot, Visit, bytearray,
-    call_method, extend_bytearray,
+    bytearray_len, call_method, extend_bytearray, take_raised,
 };
 use crate::names;
 
@@ -139,7 +139,7 @@ impl Reader {
 }
 
 impl Instance<Reader> {
-    /// Whether none of asyncio's methods is replaced, on the class or on the instance.
+    /// Whether none of asyncio's methods is replaced, on the class or on the instance, and the bytes are here.
     #[inline]
     pub(super) fn is_plain(&self, py: Python<'_>) -> bool {
         ours().is_some_and(|ours| {
@@ -148,7 +148,19 @@ impl Instance<Reader> {
                     .dict
                     .share()
                     .is_none_or(|dict| !ours.reader.is_any_in(py, &dict))
+                && (self.shown.is_empty() || self.takes_over(py))
         })
+    }
+
+    /// Takes the bytes over from the `bytearray` that Python was shown, unless Python has it still: asyncio's methods work
+    /// in it then, without copying all of it to and fro.
+    #[cold]
+    fn takes_over(&self, py: Python<'_>) -> bool {
+        let is_kept = self.shown.share_or_none().holders() > 2;
+        if !is_kept && self.hide_buffer(py).is_err() {
+            drop(take_raised(py));
+        }
+        self.shown.is_empty()
     }
 
     /// Opens the buffer; `user` runs no Python code.
@@ -165,8 +177,11 @@ impl Instance<Reader> {
 
     /// How many bytes are held.
     #[inline]
-    pub(super) fn held(&self, py: Python<'_>) -> Outcome<usize> {
-        self.with(py, |lines| lines.len())
+    pub(super) fn held(&self, py: Python<'_>) -> usize {
+        match self.shown.share() {
+            None => self.lines.lend(py, |lines| lines.len()),
+            Some(array) => bytearray_len(&array),
+        }
     }
 
     /// Takes the bytes over from the `bytearray` that Python was shown; keeps that if Python has it still.
@@ -279,7 +294,7 @@ impl Instance<Reader> {
     /// Lets the transport go on when little waits here.
     #[inline]
     pub(super) fn maybe_resume(&self, py: Python<'_>) -> Outcome<()> {
-        if self.paused.get() && self.held(py)? <= self.limit() {
+        if self.paused.get() && self.held(py) <= self.limit() {
             return self.resume(py);
         }
         Ok(())

@@ -269,7 +269,7 @@ fn feeding(builder: Builder<Reader>) -> Builder<Reader> {
         .plain(
             c"at_eof",
             c"at_eof($self)\n--\n\nTells whether everything was read and no more comes.",
-            |py, this| Ok(Ref::boolean(this.eof.get() && this.held(py)? == 0)),
+            |py, this| Ok(Ref::boolean(this.eof.get() && this.held(py) == 0)),
         )
         .plain(
             c"exception",
