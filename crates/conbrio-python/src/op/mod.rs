@@ -15,6 +15,7 @@ use pyo3::prelude::*;
 use crate::ffi::{
     Class, ClassState, Instance, Object, Outcome, Own, Raised, Ref, Resumed, Slot, Step, Visit,
     call, call_method, exception, object, raise, raise_in_context, resume, returned_value,
+    write_unraisable,
 };
 use crate::future::wake;
 use crate::{names, report};
@@ -237,6 +238,20 @@ impl Instance<Op> {
     #[inline]
     pub(crate) fn is_cancelled(&self) -> bool {
         self.stage.get() == Stage::Cancelled
+    }
+
+    /// Whether it has begun, and nobody is told when it is woken.
+    #[cold]
+    pub(crate) fn is_without_driver(&self) -> bool {
+        self.waiter.is_empty() && !matches!(self.stage.get(), Stage::Fresh | Stage::Running)
+    }
+
+    /// Ends it as the death of a coroutine ends its wait; what that raises goes where nobody can catch it.
+    #[cold]
+    pub(crate) fn forsake(&self, py: Python<'_>) {
+        if let Err(raised) = self.close(py) {
+            write_unraisable(raised, self.object());
+        }
     }
 
     /// The loop it is or was parked on.

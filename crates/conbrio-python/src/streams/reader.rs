@@ -14,6 +14,7 @@ use crate::ffi::{
     bytearray_len, call_method, extend_bytearray, take_raised,
 };
 use crate::names;
+use crate::op::Op;
 
 /// The native half of a `StreamReader`.
 #[repr(C)]
@@ -333,6 +334,19 @@ impl Instance<Reader> {
         match self.waiter.take() {
             Some(future) => waiter::disappoint(py, &future, exception),
             None => Ok(()),
+        }
+    }
+
+    /// Whether who waited is a native read that nobody drives any more; it waits no longer then.
+    #[cold]
+    pub(super) fn outlives_waiter(&self, py: Python<'_>) -> bool {
+        let held = self.waiter.share_or_none();
+        match Instance::<Op>::of_exact(&held) {
+            Some(op) if held.holders() == 2 && op.is_without_driver() => {
+                op.forsake(py);
+                true
+            }
+            _ => false,
         }
     }
 

@@ -355,7 +355,10 @@ fn attributes(builder: Builder<Reader>) -> Builder<Reader> {
         .property(
             c"_waiter",
             c"The future of who waits.",
-            |_, this| Ok(this.waiter.share_or_none()),
+            |py, this| {
+                this.outlives_waiter(py);
+                Ok(this.waiter.share_or_none())
+            },
             |_, this, value| {
                 match value.filter(|value| !value.is_none()) {
                     Some(future) => this.wait(future.share(), 0),

@@ -112,7 +112,7 @@ fn go_on(
         Attempt::Done(value) => return Ok(Doing::Done(value)),
         Attempt::Wait(needed) => needed,
     };
-    if !reader.waiter.is_empty() {
+    if !reader.waiter.is_empty() && !reader.outlives_waiter(py) {
         let text = format!(
             "{waits}() called while another coroutine is already waiting for incoming data"
         );

@@ -170,6 +170,10 @@ impl Instance<Barrier> {
             Stage::Broken => return Err(broken(py, "Barrier aborted")),
             Stage::Filling => {}
         }
+        if self.count.get() + 1 == self.most.get() {
+            // Who died waiting is not among them.
+            self.line.sweep(py)?;
+        }
         let index = self.count.get();
         self.count.set(index + 1);
         op.number.set(index.unsigned_abs());

@@ -14,6 +14,9 @@ use crate::ffi::{
 use crate::names;
 use crate::op::Op;
 
+/// How often one in the line is held who was taken in hand, and whom nobody else holds.
+const HELD_TWICE: isize = 2;
+
 /// Who waits, in order; one word until somebody does.
 pub(super) struct Line(OnceCell<Box<Kept>>);
 
@@ -149,20 +152,98 @@ impl Line {
         call_method(py, &deque, names::remove(py), &[waiter]).map(|_| true)
     }
 
+    /// The first, and nobody whom no one drives any more.
+    ///
+    /// # Errors
+    /// As `len`.
+    #[inline]
+    pub(super) fn first(&self, py: Python<'_>) -> Outcome<Option<Ref>> {
+        loop {
+            match self.get(py, 0)? {
+                Some(first) if is_forsaken(&first, HELD_TWICE) => self.bury(py, &first)?,
+                first => return Ok(first),
+            }
+        }
+    }
+
+    /// Shows `user` one after another until it answers true; false when it never does.
+    ///
+    /// Those whom no one drives any more leave the line instead.
+    #[inline]
+    fn walk(
+        &self,
+        py: Python<'_>,
+        mut user: impl FnMut(&Object) -> Outcome<bool>,
+    ) -> Outcome<bool> {
+        let Some(kept) = self.0.get() else {
+            return Ok(false);
+        };
+        if !kept.opened.is_empty() {
+            return self.walk_opened(py, &mut user);
+        }
+        let mut index = 0;
+        while let Some(waiter) = self.get(py, index)? {
+            if is_forsaken(&waiter, HELD_TWICE) {
+                self.bury(py, &waiter)?;
+                continue;
+            }
+            if user(&waiter)? {
+                return Ok(true);
+            }
+            index += 1;
+        }
+        Ok(false)
+    }
+
+    /// As `walk`, where the line is a deque: who stands in the middle of one is not found by a number at once.
+    #[cold]
+    fn walk_opened(
+        &self,
+        py: Python<'_>,
+        user: &mut dyn FnMut(&Object) -> Outcome<bool>,
+    ) -> Outcome<bool> {
+        'anew: loop {
+            if self.len(py)? == 0 {
+                return Ok(false);
+            }
+            for waiter in self.shown(py)?.bind(py).try_iter()? {
+                let waiter = Ref::from(waiter?);
+                if is_forsaken(&waiter, HELD_TWICE) {
+                    self.bury(py, &waiter)?;
+                    continue 'anew;
+                }
+                if user(&waiter)? {
+                    return Ok(true);
+                }
+            }
+            return Ok(false);
+        }
+    }
+
+    /// Ends the wait of one whom no one drives any more, who leaves the line by that: CPython does so when the coroutine
+    /// dies, which the line has kept here.
+    #[cold]
+    fn bury(&self, py: Python<'_>, waiter: &Object) -> Outcome<()> {
+        forsake(py, waiter);
+        self.remove(py, waiter).map(drop)
+    }
+
+    /// Lets those go whom no one drives any more.
+    ///
+    /// # Errors
+    /// As `len`.
+    pub(super) fn sweep(&self, py: Python<'_>) -> Outcome<()> {
+        self.walk(py, |_| Ok(false)).map(drop)
+    }
+
     /// Whether everybody who waits was cancelled.
     ///
     /// # Errors
     /// As `len`, and what a foreign waiter's `cancelled()` raises.
     #[inline]
     pub(super) fn is_all_cancelled(&self, py: Python<'_>) -> Outcome<bool> {
-        let mut index = 0;
-        while let Some(waiter) = self.get(py, index)? {
-            if !is_cancelled(py, &waiter)? {
-                return Ok(false);
-            }
-            index += 1;
-        }
-        Ok(true)
+        self.walk(py, |waiter| Ok(!is_cancelled(py, waiter)?))
+            .map(|found| !found)
     }
 
     /// Wakes the first who is not done; false when there is none. Nobody leaves the line.
@@ -171,15 +252,13 @@ impl Line {
     /// What waking raises.
     #[inline]
     pub(super) fn wake_next(&self, py: Python<'_>) -> Outcome<bool> {
-        let mut index = 0;
-        while let Some(waiter) = self.get(py, index)? {
-            if !is_done(py, &waiter)? {
-                wake(py, &waiter)?;
-                return Ok(true);
+        self.walk(py, |waiter| {
+            let waits = !is_done(py, waiter)?;
+            if waits {
+                wake(py, waiter)?;
             }
-            index += 1;
-        }
-        Ok(false)
+            Ok(waits)
+        })
     }
 
     /// Wakes at most `most` who are not done. Nobody leaves the line.
@@ -187,18 +266,18 @@ impl Line {
     /// # Errors
     /// What waking raises.
     pub(super) fn wake_many(&self, py: Python<'_>, most: usize) -> Outcome<()> {
-        let (mut index, mut woken) = (0, 0);
-        while woken < most {
-            let Some(waiter) = self.get(py, index)? else {
-                break;
-            };
-            if !is_done(py, &waiter)? {
-                woken += 1;
-                wake(py, &waiter)?;
-            }
-            index += 1;
+        let mut woken = 0;
+        if most == 0 {
+            return Ok(());
         }
-        Ok(())
+        self.walk(py, |waiter| {
+            if !is_done(py, waiter)? {
+                woken += 1;
+                wake(py, waiter)?;
+            }
+            Ok(woken == most)
+        })
+        .map(drop)
     }
 
     /// The line as Python sees it: a deque, which is the line from now on.
@@ -210,6 +289,7 @@ impl Line {
         if let Some(deque) = kept.opened.share() {
             return Ok(deque);
         }
+        self.sweep(py)?;
         let deque = call(py, names::deque(py)?, &[])?;
         while let Some(waiter) = kept.waiters.lend(py, Waiters::pop) {
             call_method(py, &deque, names::append(py), &[&waiter])?;
@@ -261,6 +341,21 @@ pub(super) fn is_done(py: Python<'_>, waiter: &Object) -> Outcome<bool> {
     match Instance::<Op>::of_exact(waiter) {
         Some(op) => Ok(op.is_done()),
         None => is_true(py, &*call_method(py, waiter, names::done(py), &[])?),
+    }
+}
+
+/// Whether a waiter is a native wait that nobody but us holds, so many times, and so nobody will ever drive.
+#[inline]
+pub(super) fn is_forsaken(waiter: &Object, held: isize) -> bool {
+    waiter.holders() == held
+        && Instance::<Op>::of_exact(waiter).is_some_and(Instance::is_without_driver)
+}
+
+/// Ends the wait of one who is forsaken.
+#[cold]
+pub(super) fn forsake(py: Python<'_>, waiter: &Object) {
+    if let Some(op) = Instance::<Op>::of_exact(waiter) {
+        op.forsake(py);
     }
 }
 

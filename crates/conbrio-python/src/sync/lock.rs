@@ -183,7 +183,7 @@ impl Instance<Lock> {
 
     #[inline]
     fn wake_first(&self, py: Python<'_>) -> Outcome<()> {
-        match self.line.get(py, 0)? {
+        match self.line.first(py)? {
             Some(first) if !is_done(py, &first)? => wake(py, &first),
             _ => Ok(()),
         }

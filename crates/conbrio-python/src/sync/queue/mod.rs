@@ -10,7 +10,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::event::{self, Event};
-use super::line::{Line, is_done, wake};
+use super::line::{Line, forsake, is_done, is_forsaken, wake};
 use super::shape::{Shape, bound_loop};
 use crate::ffi::{
     Class, ClassState, Instance, Object, Outcome, Ref, Slot, Visit, call, raise_in_context,
@@ -187,7 +187,9 @@ fn refusal(py: Python<'_>, class: &Object) -> crate::ffi::Raised {
 #[inline]
 fn wake_next(py: Python<'_>, line: &Line) -> Outcome<()> {
     while let Some(waiter) = line.pop(py)? {
-        if !is_done(py, &waiter)? {
+        if is_forsaken(&waiter, 1) {
+            forsake(py, &waiter);
+        } else if !is_done(py, &waiter)? {
             return wake(py, &waiter);
         }
     }
