@@ -95,6 +95,125 @@ def test_a_method_patched_on_the_class_is_called_by_the_others(method):
     assert ours[0]
 
 
+async def entered(made):
+    async with made:
+        pass
+
+
+async def notified(condition):
+    async with condition:
+        condition.notify_all()
+
+
+PATCHED = {
+    "Queue.put_nowait": lambda queue: queue.put(1),
+    "Queue._put": lambda queue: queue.put(1),
+    "Queue.full": lambda queue: queue.put(1),
+    "Queue.get_nowait": lambda queue: queue.get(),
+    "Queue._get": lambda queue: queue.get(),
+    "Queue.empty": lambda queue: queue.get(),
+    "Queue._wakeup_next": lambda queue: queue.put(1),
+    "PriorityQueue._put": lambda queue: queue.put(1),
+    "Lock.acquire": entered,
+    "Lock.release": entered,
+    "Lock._wake_up_first": entered,
+    "Semaphore.locked": entered,
+    "Semaphore.release": entered,
+    "BoundedSemaphore.release": entered,
+    "Condition.notify": notified,
+    "Barrier.wait": entered,
+    "Timeout.reschedule": entered,
+}
+
+
+@pytest.mark.parametrize("name", PATCHED)
+def test_a_method_patched_when_there_are_instances_is_called_by_the_others(name):
+    class_name, method = name.split(".")
+
+    async def main():
+        kind = getattr(asyncio, class_name)
+        given = {"Barrier": [1], "Timeout": [None], "Semaphore": [3]}.get(class_name, [])
+        made, native = kind(*given), getattr(kind, method)
+        # What its other methods have seen of the class before.
+        if class_name.endswith("Queue"):
+            for item in (5, 6):
+                made.put_nowait(item)
+        elif class_name != "Timeout":
+            await entered(made)
+        calls = []
+
+        def replaced(self, *args):
+            calls.append(args)
+            return native(self, *args)
+
+        with mock.patch.object(kind, method, replaced):
+            first = await asyncio.wait_for(PATCHED[name](made), 5), len(calls)
+        if class_name == "Timeout":
+            return first
+        return first, await asyncio.wait_for(PATCHED[name](made), 5), len(calls)
+
+    ours, theirs = both(main)
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("patched", ["_on_timeout", "reschedule"])
+def test_a_timeout_patched_while_it_runs_is_disarmed(patched):
+    async def main():
+        async with asyncio.timeout(0.01) as timeout:
+            with mock.patch.object(asyncio.Timeout, patched, getattr(asyncio.Timeout, patched)):
+                timeout.reschedule(asyncio.get_running_loop().time() + 60)
+            await asyncio.sleep(0.03)
+        with mock.patch.object(asyncio.Timeout, "_on_timeout"):
+            async with asyncio.timeout(0.01):
+                await asyncio.sleep(0)
+        await asyncio.sleep(0.03)
+        return timeout.expired()
+
+    assert both(main) == (False, False)
+
+
+COPIES = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda it: pickle.loads(pickle.dumps(it)),
+}
+
+
+@pytest.mark.parametrize("how", COPIES.values(), ids=COPIES)
+@pytest.mark.parametrize("name", ["Lock", "Semaphore", "BoundedSemaphore", "Barrier", "Event"])
+def test_a_copy_calls_what_its_class_replaces(name, how, monkeypatch):
+    async def main():
+        base = getattr(asyncio, name)
+        called = []
+
+        def replacing(method):
+            def replaced(self, *args):
+                called.append(method)
+                return getattr(base, method)(self, *args)
+
+            return replaced
+
+        methods = {
+            method: replacing(method)
+            for method in ("acquire", "release", "wait", "locked", "_get_loop")
+            if hasattr(base, method)
+        }
+        derived = type("Derived", (base,), {**methods, "__module__": __name__})
+        monkeypatch.setitem(globals(), "Derived", derived)
+        made = how(derived(*[1] * (name not in {"Lock", "Event"})))
+        if name == "Event":
+            waiting = asyncio.ensure_future(made.wait())
+            await asyncio.sleep(0)
+            made.set()
+            await waiting
+        else:
+            await entered(made)
+        return called
+
+    ours, theirs = both(main)
+    assert ours == theirs != []
+
+
 def test_a_method_set_on_an_instance_is_called_by_the_others():
     async def main():
         queue = asyncio.Queue()

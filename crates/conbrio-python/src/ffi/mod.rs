@@ -60,5 +60,5 @@ pub(crate) use session::Session;
 pub(crate) use stop::make_class as make_stop_class;
 pub(crate) use thunk::Thunk;
 pub(crate) use trampoline::catching;
-pub(crate) use unchanged::{Unchanged, lookup, referent, version_tag};
+pub(crate) use unchanged::{Unchanged, lookup, referent, tag_of_class, version_tag};
 pub(crate) use visit::Visit;

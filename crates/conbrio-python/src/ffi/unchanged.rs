@@ -149,6 +149,13 @@ pub(crate) fn version_tag(class: &Object) -> u32 {
     unsafe { (*class.as_ptr().cast::<ffi::PyTypeObject>()).tp_version_tag }
 }
 
+/// The tag of an object's class.
+#[inline]
+pub(crate) fn tag_of_class(object: &Object) -> u32 {
+    // SAFETY: a live object's class.
+    unsafe { (*object.class()).tp_version_tag }
+}
+
 unsafe extern "C" {
     fn _PyType_Lookup(
         class: *mut ffi::PyTypeObject,

@@ -9,8 +9,9 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::line::Line;
-use super::shape::{Shape, bound_loop, delegate, initialise_next};
+use super::shape::{Shape, bound_loop, shaped};
 use super::stages::Stages;
+use super::stock::{delegate, initialise_next};
 use super::{Only, attribute_without_value, only_argument};
 use crate::ffi::{
     Builder, Class, ClassState, Instance, Object, Outcome, Raised, Ref, Slot, Visit, call, object,
@@ -23,6 +24,7 @@ use crate::op::{self, Deed, Doing, Op, ready};
 const INNER: &[&str] = &["_block", "_release", "_wait", "_exit", "parties", "broken"];
 /// What `async with` calls by name.
 const OUTER: &[&str] = &["wait"];
+shaped!(Barrier, INNER, OUTER);
 
 /// How far a barrier is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -250,7 +252,6 @@ fn init(
     args: &Object,
     keywords: Option<&Object>,
 ) -> Outcome<()> {
-    this.shape.look(py, this.object(), INNER, OUTER);
     let parties = match only_argument(py, args, keywords, pyo3::intern!(py, "parties"))? {
         Only::This(parties) => parties,
         Only::Nothing | Only::Others => return initialise_next(py, this, args, keywords),
@@ -300,12 +301,12 @@ pub(super) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
                 count: Cell::new(0),
                 stage: Cell::new(Stage::Filling),
                 condition: Slot::empty(),
-                shape: Shape::plain(),
+                shape: Shape::unseen(),
             })
         })
         .init(init)
         .attribute_set(|py, this, name| {
-            this.shape.note(py, name, INNER, OUTER);
+            this.shape.note::<Barrier>(py, name);
         });
     privates(state(waits(builder))).create(py, None)
 }
@@ -317,7 +318,7 @@ fn made(
     deed: &'static Deed,
     name: &'static str,
 ) -> Outcome<Ref> {
-    if this.shape.is_foreign() {
+    if this.shape(py).is_foreign() {
         return delegate(py, this, name, &[]);
     }
     Ok(op::new(py, deed, Some(this.object().share()), None)?.erase())
@@ -347,7 +348,7 @@ fn waits(builder: Builder<Barrier>) -> Builder<Barrier> {
             c"__aenter__",
             c"__aenter__($self, /)\n--\n\n",
             |py, this| {
-                if !this.shape.is_native() {
+                if !this.shape(py).is_native() {
                     return delegate(py, this, "__aenter__", &[]);
                 }
                 made(py, this, &WAIT, "wait")

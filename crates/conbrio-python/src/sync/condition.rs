@@ -5,7 +5,8 @@ use pyo3::prelude::*;
 
 use super::line::{Line, waiters};
 use super::lock::Lock;
-use super::shape::{Shape, bound_loop, delegate, delegate_all, initialise_next};
+use super::shape::{Shape, bound_loop, shaped};
+use super::stock::{delegate, delegate_all, initialise_next};
 use super::{Only, only_argument};
 use crate::ffi::{
     Args, Builder, Class, ClassState, Instance, Object, Outcome, Parameters, Raised, Ref, Slot,
@@ -55,6 +56,7 @@ const INNER: &[&str] = &[
     "acquire",
     "release",
 ];
+shaped!(Condition, INNER, &[]);
 
 /// It waits to be notified.
 const WAITING: u8 = 0;
@@ -218,7 +220,6 @@ fn init(
     args: &Object,
     keywords: Option<&Object>,
 ) -> Outcome<()> {
-    this.shape.look(py, this.object(), INNER, &[]);
     let given = only_argument(py, args, keywords, pyo3::intern!(py, "lock"))?;
     let lock = match given {
         Only::This(lock) if !lock.is_none() => Some(lock),
@@ -226,9 +227,9 @@ fn init(
         Only::Others => None,
     };
     let native =
-        lock.filter(|lock| Instance::<Lock>::of(lock).is_some_and(Instance::enters_natively));
+        lock.filter(|lock| Instance::<Lock>::of(lock).is_some_and(|lock| lock.enters_natively(py)));
     match native {
-        Some(lock) if !this.shape.is_foreign() => {
+        Some(lock) if !this.shape(py).is_foreign() => {
             this.lock.set(lock);
             Ok(())
         }
@@ -252,12 +253,12 @@ pub(super) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
                     line: Line::new(),
                     bound: Slot::empty(),
                     lock: Slot::empty(),
-                    shape: Shape::plain(),
+                    shape: Shape::unseen(),
                 })
             })
             .init(init)
             .attribute_set(|py, this, name| {
-                this.shape.note(py, name, INNER, &[]);
+                this.shape.note::<Condition>(py, name);
             });
     privates(entries(waits(builder))).create(py, None)
 }
@@ -268,7 +269,7 @@ fn waits(builder: Builder<Condition>) -> Builder<Condition> {
             c"wait",
             c"wait($self, /)\n--\n\nLet the lock go, wait to be notified, take the lock again; returns True.",
             |py, this| {
-                if this.shape.is_foreign() {
+                if this.shape(py).is_foreign() {
                     return delegate(py, this, "wait", &[]);
                 }
                 Ok(op::new(py, &WAIT, Some(this.object().share()), None)?.erase())
@@ -279,7 +280,7 @@ fn waits(builder: Builder<Condition>) -> Builder<Condition> {
             c"wait_for",
             c"wait_for($self, /, predicate)\n--\n\nWait until the predicate answers something true, and return that.",
             |py, this, args| {
-                if this.shape.is_foreign() {
+                if this.shape(py).is_foreign() {
                     return delegate_all(py, this, "wait_for", &args);
                 }
                 let [predicate] = args.parse(&Parameters {
@@ -303,7 +304,7 @@ fn waits(builder: Builder<Condition>) -> Builder<Condition> {
             c"notify_all",
             c"notify_all($self, /)\n--\n\nWake all that wait.",
             |py, this| {
-                if this.shape.is_foreign() {
+                if this.shape(py).is_foreign() {
                     return delegate(py, this, "notify_all", &[]);
                 }
                 this.notify(py, usize::MAX)
@@ -317,7 +318,7 @@ fn waits(builder: Builder<Condition>) -> Builder<Condition> {
     reason = "more than there can be is as good as all, less than one is none"
 )]
 fn notify(py: Python<'_>, this: &Instance<Condition>, args: Args<'_>) -> Outcome<Ref> {
-    if this.shape.is_foreign() {
+    if this.shape(py).is_foreign() {
         return delegate_all(py, this, "notify", &args);
     }
     let [most] = args.parse(&Parameters {
@@ -355,7 +356,7 @@ fn entries(builder: Builder<Condition>) -> Builder<Condition> {
             c"__aenter__",
             c"__aenter__($self, /)\n--\n\n",
             |py, this| {
-                if !this.shape.is_native() {
+                if !this.shape(py).is_native() {
                     return delegate(py, this, "__aenter__", &[]);
                 }
                 this.with_lock(|lock| lock.enter(py))
@@ -366,7 +367,7 @@ fn entries(builder: Builder<Condition>) -> Builder<Condition> {
             c"__aexit__",
             c"__aexit__($self, exc_type, exc, tb, /)\n--\n\n",
             |py, this, args| {
-                if !this.shape.is_native() {
+                if !this.shape(py).is_native() {
                     return delegate(py, this, "__aexit__", args.positional());
                 }
                 this.with_lock(|lock| lock.release(py))?;

@@ -6,7 +6,8 @@ use pyo3::prelude::*;
 
 use super::line::{Line, waiters};
 use super::no_arguments;
-use super::shape::{Shape, bound_loop, delegate, initialise_next};
+use super::shape::{Shape, bound_loop, shaped};
+use super::stock::{delegate, initialise_next};
 use crate::ffi::{
     Builder, Class, ClassState, Instance, Object, Outcome, Ref, Slot, Visit, flag, kept,
     raise_in_context,
@@ -41,6 +42,8 @@ impl Class for Event {
         self.bound.clear();
     }
 }
+
+shaped!(Event, &["_get_loop"], &[]);
 
 static WAIT: Deed = Deed {
     name: "Event.wait",
@@ -128,12 +131,11 @@ pub(super) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
                 line: Line::new(),
                 bound: Slot::empty(),
                 is_set: Cell::new(false),
-                shape: Shape::plain(),
+                shape: Shape::unseen(),
             })
         })
         .init(|py, this, args, keywords| {
-            this.shape.look(py, this.object(), &["_get_loop"], &[]);
-            if this.shape.is_foreign() || !no_arguments(py, args, keywords) {
+            if this.shape(py).is_foreign() || !no_arguments(py, args, keywords) {
                 return initialise_next(py, this, args, keywords);
             }
             this.is_set.set(false);
@@ -169,7 +171,7 @@ fn methods(builder: Builder<Event>) -> Builder<Event> {
             c"wait",
             c"wait($self, /)\n--\n\nWait until the flag is up; awaited, it returns True.",
             |py, this| {
-                if this.shape.is_foreign() {
+                if this.shape(py).is_foreign() {
                     return delegate(py, this, "wait", &[]);
                 }
                 Ok(op::new(py, &WAIT, Some(this.object().share()), None)?.erase())

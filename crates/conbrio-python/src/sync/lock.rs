@@ -8,7 +8,8 @@ use pyo3::prelude::*;
 
 use super::line::{Line, is_done, waiters, wake};
 use super::no_arguments;
-use super::shape::{ENTRY, Shape, bound_loop, delegate, initialise_next, leave};
+use super::shape::{ENTRY, Shape, bound_loop, leave, shaped};
+use super::stock::{delegate, initialise_next};
 use crate::ffi::{
     Builder, Class, ClassState, Instance, Object, Outcome, Ref, Slot, Visit, flag, is_instance,
     kept, raise_in_context,
@@ -54,6 +55,7 @@ impl Class for Lock {
 const INNER: &[&str] = &["_get_loop", "_wake_up_first"];
 /// What `async with` calls by name.
 const OUTER: &[&str] = &ENTRY;
+shaped!(Lock, INNER, OUTER);
 
 static ACQUIRE: Deed = Deed {
     name: "Lock.acquire",
@@ -106,8 +108,8 @@ fn abandon(py: Python<'_>, op: &Instance<Op>, exception: Ref, _was_woken: bool) 
 
 impl Instance<Lock> {
     /// Whether nobody has replaced what `async with` calls.
-    pub(super) fn enters_natively(&self) -> bool {
-        self.shape.is_native()
+    pub(super) fn enters_natively(&self, py: Python<'_>) -> bool {
+        self.shape(py).is_native()
     }
 
     /// Whether somebody holds it.
@@ -194,7 +196,7 @@ impl Instance<Lock> {
     /// # Errors
     /// `MemoryError`.
     pub(super) fn acquire(&self, py: Python<'_>) -> Outcome<Ref> {
-        if self.shape.is_foreign() {
+        if self.shape(py).is_foreign() {
             return delegate(py, self, "acquire", &[]);
         }
         Ok(op::new(py, &ACQUIRE, Some(self.object().share()), None)?.erase())
@@ -205,7 +207,7 @@ impl Instance<Lock> {
     /// # Errors
     /// As `try_take`.
     pub(super) fn enter(&self, py: Python<'_>) -> Outcome<Ref> {
-        if !self.shape.enters_natively() {
+        if !self.shape(py).enters_natively() {
             return delegate(py, self, "__aenter__", &[]);
         }
         if self.try_take(py)? {
@@ -230,21 +232,20 @@ pub(super) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
                 line: Line::new(),
                 bound: Slot::empty(),
                 is_locked: Cell::new(false),
-                shape: Shape::plain(),
+                shape: Shape::unseen(),
                 dict: Slot::empty(),
                 weak_references: Cell::new(0),
             })
         })
         .init(|py, this, args, keywords| {
-            this.shape.look(py, this.object(), INNER, OUTER);
-            if this.shape.is_foreign() || !no_arguments(py, args, keywords) {
+            if this.shape(py).is_foreign() || !no_arguments(py, args, keywords) {
                 return initialise_next(py, this, args, keywords);
             }
             this.is_locked.set(false);
             Ok(())
         })
         .attribute_set(|py, this, name| {
-            this.shape.note(py, name, INNER, OUTER);
+            this.shape.note::<Lock>(py, name);
         });
     privates(methods(builder)).create(py, None)
 }
@@ -266,7 +267,7 @@ fn methods(builder: Builder<Lock>) -> Builder<Lock> {
             c"release",
             c"release($self, /)\n--\n\nGive the lock back; RuntimeError when nobody holds it.",
             |py, this| {
-                if this.shape.is_foreign() {
+                if this.shape(py).is_foreign() {
                     return delegate(py, this, "release", &[]);
                 }
                 this.release(py)?;
@@ -282,7 +283,7 @@ fn methods(builder: Builder<Lock>) -> Builder<Lock> {
         .method(
             c"__aexit__",
             c"__aexit__($self, exc_type, exc, tb, /)\n--\n\n",
-            |py, this, args| leave(py, this, &this.shape, args, || this.release(py)),
+            |py, this, args| leave(py, this, args, || this.release(py)),
         )
         .coroutine()
 }

@@ -19,6 +19,7 @@ mod shape;
 mod shield;
 mod sleep;
 mod stages;
+mod stock;
 mod timeout;
 mod wait;
 

@@ -8,7 +8,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::line::{Line, waiters};
-use super::shape::{ENTRY, Shape, bound_loop, delegate, initialise_next, leave};
+use super::shape::{ENTRY, Shape, bound_loop, leave, shaped};
+use super::stock::{delegate, initialise_next};
 use super::{Only, attribute_without_value, only_argument};
 use crate::ffi::{
     Builder, Class, ClassState, Instance, Object, Outcome, Ref, Slot, Visit, call_method,
@@ -63,6 +64,7 @@ const INNER: &[&str] = &["_get_loop", "_wake_up_next"];
 const OUTER: &[&str] = &[ENTRY[0], ENTRY[1], "locked"];
 /// The place of `locked` in `OUTER`.
 const LOCKED: usize = 2;
+shaped!(Semaphore, INNER, OUTER);
 
 static ACQUIRE: Deed = Deed {
     name: "Semaphore.acquire",
@@ -128,7 +130,7 @@ impl Instance<Semaphore> {
 
     #[inline]
     fn try_take(&self, py: Python<'_>) -> Outcome<bool> {
-        let is_locked = if self.shape.has_replaced(LOCKED) {
+        let is_locked = if self.shape(py).has_replaced(LOCKED) {
             is_true(
                 py,
                 &*call_method(py, self.object(), names::locked(py), &[])?,
@@ -178,10 +180,10 @@ impl Instance<Semaphore> {
     }
 
     fn enter(&self, py: Python<'_>) -> Outcome<Ref> {
-        if !self.shape.enters_natively() {
+        if !self.shape(py).enters_natively() {
             return delegate(py, self, "__aenter__", &[]);
         }
-        if !self.shape.has_replaced(LOCKED) && self.try_take(py)? {
+        if !self.shape(py).has_replaced(LOCKED) && self.try_take(py)? {
             return ready(py);
         }
         let owner = Some(self.object().share());
@@ -195,14 +197,13 @@ fn init(
     args: &Object,
     keywords: Option<&Object>,
 ) -> Outcome<()> {
-    this.shape.look(py, this.object(), INNER, OUTER);
     let value = only_argument(py, args, keywords, pyo3::intern!(py, "value"))?;
     let number = match &value {
         Only::Nothing => Some(1),
         Only::This(given) => given.bind(py).extract::<i64>().ok(),
         Only::Others => None,
     };
-    let Some(number) = number.filter(|_| !this.shape.is_foreign()) else {
+    let Some(number) = number.filter(|_| !this.shape(py).is_foreign()) else {
         this.shape.set_foreign();
         return initialise_next(py, this, args, keywords);
     };
@@ -231,14 +232,14 @@ pub(super) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
                     bound: Slot::empty(),
                     value: Cell::new(1),
                     most: Cell::new(UNBOUNDED),
-                    shape: Shape::plain(),
+                    shape: Shape::unseen(),
                     dict: Slot::empty(),
                     weak_references: Cell::new(0),
                 })
             })
             .init(init)
             .attribute_set(|py, this, name| {
-                this.shape.note(py, name, INNER, OUTER);
+                this.shape.note::<Semaphore>(py, name);
             });
     privates(entries(methods(builder))).create(py, None)
 }
@@ -249,7 +250,7 @@ fn methods(builder: Builder<Semaphore>) -> Builder<Semaphore> {
             c"locked",
             c"locked($self, /)\n--\n\nReturn True if acquire() would have to wait.",
             |py, this| {
-                if this.shape.is_foreign() {
+                if this.shape(py).is_foreign() {
                     return delegate(py, this, "locked", &[]);
                 }
                 this.is_locked(py).map(Ref::boolean)
@@ -259,7 +260,7 @@ fn methods(builder: Builder<Semaphore>) -> Builder<Semaphore> {
             c"acquire",
             c"acquire($self, /)\n--\n\nWait for a permit and take it; awaited, it returns True.",
             |py, this| {
-                if this.shape.is_foreign() {
+                if this.shape(py).is_foreign() {
                     return delegate(py, this, "acquire", &[]);
                 }
                 Ok(op::new(py, &ACQUIRE, Some(this.object().share()), None)?.erase())
@@ -270,7 +271,7 @@ fn methods(builder: Builder<Semaphore>) -> Builder<Semaphore> {
             c"release",
             c"release($self, /)\n--\n\nGive a permit back, to the next who waits if there is one.",
             |py, this| {
-                if this.shape.is_foreign() {
+                if this.shape(py).is_foreign() {
                     return delegate(py, this, "release", &[]);
                 }
                 this.release(py)?;
@@ -290,7 +291,7 @@ fn entries(builder: Builder<Semaphore>) -> Builder<Semaphore> {
         .method(
             c"__aexit__",
             c"__aexit__($self, exc_type, exc, tb, /)\n--\n\n",
-            |py, this, args| leave(py, this, &this.shape, args, || this.release(py)),
+            |py, this, args| leave(py, this, args, || this.release(py)),
         )
         .coroutine()
 }
@@ -324,8 +325,11 @@ where
     if number.is_none() {
         this.shape.set_foreign();
         kept_attributes(py, this)?.set_item(name, value)?;
-    } else if this.shape.is_foreign() {
-        kept_attributes(py, this)?.set_item(name, py.None())?;
+    } else if this.shape(py).is_foreign() {
+        let kept = kept_attributes(py, this)?;
+        if kept.contains(name)? {
+            kept.del_item(name)?;
+        }
     }
     Ok(number)
 }
@@ -337,7 +341,7 @@ fn show_count(
     name: &str,
     whole: Option<i64>,
 ) -> Outcome<Ref> {
-    if this.shape.is_foreign()
+    if this.shape(py).is_foreign()
         && let Some(odd) = kept_attributes(py, this)?.get_item(name)?
         && !odd.is_none()
     {

@@ -1,19 +1,21 @@
-//! What people's subclasses have replaced, and asyncio's own code for those that have.
+//! What people's subclasses have replaced, and what was patched on the classes.
 //!
 //! asyncio's methods call each other by name. A subclass that replaces one of those gets asyncio's methods, over the
 //! native state; every other gets the native ones. Which loop a primitive is bound to is decided here as well.
 
 use std::cell::Cell;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyFunction, PyString, PySuper, PyTuple, PyType};
+use pyo3::types::{PyString, PyType};
 
+use super::stock::delegate;
 use crate::engine::Engine;
 use crate::ffi::{
     Args, Class, Instance, Object, Outcome, Ref, Slot, Unchanged, attribute, call, call_method,
-    class_of, lookup, object, thread_ident, tuple_items, version_tag,
+    lookup, object, tag_of_class, thread_ident, version_tag,
 };
 use crate::names;
 use crate::op::ready;
@@ -85,88 +87,194 @@ fn adopted(class: &Bound<'_, PyAny>) -> Option<&'static Unchanged> {
     found.map(|(_, made)| *made)
 }
 
-/// What `async with` calls by name, as the first two of a primitive's `outer` methods.
+/// What `async with` calls by name, as the first two of a primitive's `OUTER` methods.
 pub(super) const ENTRY: [&str; 2] = ["acquire", "release"];
 
-/// What an instance's class, or the instance, has replaced: a bit for each method that is called by name then.
-pub(super) struct Shape(Cell<u16>);
+/// A primitive that looks at what its class has replaced.
+pub(crate) trait Shaped: Class {
+    /// What makes asyncio's methods do everything where one of them is replaced.
+    const INNER: &'static [&'static str];
+    /// What is called by name where it is replaced: each has a place.
+    const OUTER: &'static [&'static str];
+    /// Hears that the class, or one it derives from, has replaced more than when it was looked at first.
+    const CHANGED: fn(Python<'_>, &Instance<Self>) = |_, _| {};
+
+    /// What was found.
+    fn findings(&self) -> &Shape;
+
+    /// The tag of the class that was last seen to have replaced nothing.
+    fn plain_tag() -> &'static AtomicU32;
+}
+
+/// Says what a primitive's class may replace; its findings are in the field `shape`.
+macro_rules! shaped {
+    ($class:ty, $inner:expr, $outer:expr $(, $changed:expr)?) => {
+        impl $crate::sync::shape::Shaped for $class {
+            const INNER: &'static [&'static str] = $inner;
+            const OUTER: &'static [&'static str] = $outer;
+            $(const CHANGED: fn(Python<'_>, &Instance<Self>) = $changed;)?
+
+            #[inline]
+            fn findings(&self) -> &Shape {
+                &self.shape
+            }
+
+            #[inline]
+            fn plain_tag() -> &'static std::sync::atomic::AtomicU32 {
+                static TAG: std::sync::atomic::AtomicU32 = $crate::sync::shape::NO_TAG;
+                &TAG
+            }
+        }
+    };
+}
+pub(super) use shaped;
+
+/// Nobody has looked; no class has such a tag.
+const UNSEEN: u32 = u32::MAX;
+/// Somebody has looked, at a class that had no tag; likewise.
+const UNTAGGED: u32 = u32::MAX - 1;
+
+/// No tag yet.
+#[expect(
+    clippy::declare_interior_mutable_const,
+    reason = "what each static begins as"
+)]
+pub(super) const NO_TAG: AtomicU32 = AtomicU32::new(UNSEEN);
+
+/// What an instance's class, or the instance, has replaced, as it was found at the last look.
+pub(crate) struct Shape {
+    /// A bit for each method that is called by name.
+    replaced: Cell<u16>,
+    /// The class's tag then; in bytes, as they need no room between.
+    tag: Cell<[u8; size_of::<u32>()]>,
+}
+
+/// A bit for each method that is called by name.
+#[derive(Clone, Copy)]
+pub(super) struct Replaced(u16);
 
 /// The bit that says that asyncio's methods do everything.
 const FOREIGN: u16 = 1 << 15;
 
 impl Shape {
-    /// Nothing replaced.
-    pub(super) const fn plain() -> Self {
-        Self(Cell::new(0))
+    /// Nothing is known yet.
+    pub(super) const fn unseen() -> Self {
+        Self::tagged(UNSEEN)
     }
 
-    /// Looks at the class of `this`: whether it has replaced one of `inner`, or of `outer`.
-    pub(super) fn look(&self, py: Python<'_>, this: &Object, inner: &[&str], outer: &[&str]) {
-        let class = this.bind(py).get_type();
-        let home = match adopted(class.as_any()) {
-            Some(home) if home.holds(py, this) => return,
+    /// Nothing replaced, if the class is still the one that was last seen so.
+    #[inline]
+    pub(super) fn as_last_seen<T: Shaped>() -> Self {
+        Self::tagged(T::plain_tag().load(Ordering::Relaxed))
+    }
+
+    const fn tagged(tag: u32) -> Self {
+        Self {
+            replaced: Cell::new(0),
+            tag: Cell::new(tag.to_ne_bytes()),
+        }
+    }
+
+    /// Says that asyncio's methods do everything.
+    pub(super) fn set_foreign(&self) {
+        self.replaced.set(self.replaced.get() | FOREIGN);
+    }
+
+    /// Takes note of an attribute set on an instance of a `T`; tells whether it is one of those that are called by name.
+    pub(super) fn note<T: Shaped>(&self, py: Python<'_>, name: &Object) -> bool {
+        let name = name.bind(py).to_string();
+        if T::INNER.contains(&name.as_str()) {
+            self.set_foreign();
+            return true;
+        }
+        let place = T::OUTER.iter().position(|known| *known == name);
+        if let Some(place) = place {
+            self.replaced.set(self.replaced.get() | (1 << place));
+        }
+        place.is_some()
+    }
+}
+
+impl<T: Shaped> Instance<T> {
+    /// What its class, or the instance, has replaced by now.
+    #[inline]
+    pub(super) fn shape(&self, py: Python<'_>) -> Replaced {
+        let findings = self.findings();
+        if u32::from_ne_bytes(findings.tag.get()) != tag_of_class(self.object()) {
+            look(py, self);
+        }
+        Replaced(findings.replaced.get())
+    }
+}
+
+/// Looks at the class of `this`, which is another one than was seen, or has been changed since.
+#[cold]
+fn look<T: Shaped>(py: Python<'_>, this: &Instance<T>) {
+    let (findings, tag) = (this.findings(), tag_of_class(this.object()));
+    if tag == T::plain_tag().load(Ordering::Relaxed) {
+        findings.tag.set(tag.to_ne_bytes());
+        return;
+    }
+    let found = replaced_by_class(py, this.object(), T::INNER, T::OUTER);
+    // The look has given the class a tag if it can have one.
+    let tag = match tag_of_class(this.object()) {
+        0 => UNTAGGED,
+        tag => tag,
+    };
+    if found == 0 {
+        T::plain_tag().store(tag, Ordering::Relaxed);
+    }
+    let seen = u32::from_ne_bytes(findings.tag.replace(tag.to_ne_bytes()));
+    let before = findings.replaced.get();
+    findings.replaced.set(before | found);
+    if seen != UNSEEN && before | found != before {
+        T::CHANGED(py, this);
+    }
+}
+
+/// The bits of what the class of `this` has replaced.
+fn replaced_by_class(py: Python<'_>, this: &Object, inner: &[&str], outer: &[&str]) -> u16 {
+    let class = this.bind(py).get_type();
+    let home = match adopted(class.as_any()) {
+        Some(home) if home.holds(py, this) => return 0,
+        Some(home) => home,
+        None => match class.mro().iter().find_map(|base| adopted(&base)) {
             Some(home) => home,
-            None => match class.mro().iter().find_map(|base| adopted(&base)) {
-                Some(home) => home,
-                None => return,
-            },
-        };
-        self.0.set(judge(&class, home, inner, outer).replaced);
-    }
+            None => return 0,
+        },
+    };
+    judge(&class, home, inner, outer).replaced
+}
 
+impl Replaced {
     /// Whether asyncio's methods do everything.
     #[inline]
-    pub(super) fn is_foreign(&self) -> bool {
-        self.0.get() & FOREIGN != 0
-    }
-
-    /// Says so.
-    pub(super) fn set_foreign(&self) {
-        self.0.set(self.0.get() | FOREIGN);
+    pub(super) fn is_foreign(self) -> bool {
+        self.0 & FOREIGN != 0
     }
 
     /// Whether nothing is called by name.
     #[inline]
-    pub(super) fn is_native(&self) -> bool {
-        self.0.get() == 0
+    pub(super) fn is_native(self) -> bool {
+        self.0 == 0
     }
 
     /// Whether `async with` may enter without calling the first of `ENTRY`.
     #[inline]
-    pub(super) fn enters_natively(&self) -> bool {
-        self.0.get() & (FOREIGN | 1) == 0
+    pub(super) fn enters_natively(self) -> bool {
+        self.0 & (FOREIGN | 1) == 0
     }
 
     /// Whether `async with` may leave without calling the second of `ENTRY`.
     #[inline]
-    fn leaves_natively(&self) -> bool {
-        self.0.get() & (FOREIGN | 2) == 0
+    fn leaves_natively(self) -> bool {
+        self.0 & (FOREIGN | 2) == 0
     }
 
-    /// Whether the method that stands at `place` in `outer` is to be called by name.
+    /// Whether the method that stands at `place` in `OUTER` is to be called by name.
     #[inline]
-    pub(super) fn has_replaced(&self, place: usize) -> bool {
-        self.0.get() & (1 << place) != 0
-    }
-
-    /// Takes note of an attribute set on the instance; tells whether it is one of `inner` or of `outer`.
-    pub(super) fn note(
-        &self,
-        py: Python<'_>,
-        name: &Object,
-        inner: &[&str],
-        outer: &[&str],
-    ) -> bool {
-        let name = name.bind(py).to_string();
-        if inner.contains(&name.as_str()) {
-            self.set_foreign();
-            return true;
-        }
-        let place = outer.iter().position(|known| *known == name);
-        if let Some(place) = place {
-            self.0.set(self.0.get() | (1 << place));
-        }
-        place.is_some()
+    pub(super) fn has_replaced(self, place: usize) -> bool {
+        self.0 & (1 << place) != 0
     }
 }
 
@@ -217,13 +325,13 @@ fn judge(class: &Bound<'_, PyType>, home: &Unchanged, inner: &[&str], outer: &[&
 /// # Errors
 /// What giving back raises.
 #[inline]
-pub(super) fn leave<T: Class>(
+pub(super) fn leave<T: Shaped>(
     py: Python<'_>,
     this: &Instance<T>,
-    shape: &Shape,
     args: Args<'_>,
     release: impl FnOnce() -> Outcome<()>,
 ) -> Outcome<Ref> {
+    let shape = this.shape(py);
     if shape.is_foreign() {
         return delegate(py, this, "__aexit__", args.positional());
     }
@@ -233,152 +341,6 @@ pub(super) fn leave<T: Class>(
         call_method(py, this.object(), names::release(py), &[])?;
     }
     ready(py)
-}
-
-/// Calls the method that the next class has, asyncio's, with the same arguments.
-///
-/// # Errors
-/// What it raises.
-pub(super) fn delegate<T: Class>(
-    py: Python<'_>,
-    this: &Instance<T>,
-    name: &'static str,
-    args: &[&Object],
-) -> Outcome<Ref> {
-    if let Some(function) = next_function::<T>(py, this, name) {
-        let all: Vec<&Object> = [this.object()]
-            .into_iter()
-            .chain(args.iter().copied())
-            .collect();
-        return call(py, &function, &all);
-    }
-    let method = next_method::<T>(py, this, name)?;
-    call(py, &method, args)
-}
-
-/// As `delegate`, with keywords.
-///
-/// # Errors
-/// What it raises.
-pub(super) fn delegate_all<T: Class>(
-    py: Python<'_>,
-    this: &Instance<T>,
-    name: &'static str,
-    args: &Args<'_>,
-) -> Outcome<Ref> {
-    if args.keywords().next().is_none() {
-        return delegate(py, this, name, args.positional());
-    }
-    if let Some(function) = next_function::<T>(py, this, name) {
-        return args.forward(py, &function, this.object());
-    }
-    let method = next_method::<T>(py, this, name)?;
-    let keywords = pyo3::types::PyDict::new(py);
-    for (key, value) in args.keywords() {
-        keywords.set_item(key.bind(py), value.bind(py))?;
-    }
-    let positional = PyTuple::new(py, args.positional().iter().map(|value| value.bind(py)))?;
-    Ok(method.bind(py).call(positional, Some(&keywords))?.into())
-}
-
-/// As `delegate`, for `__init__`.
-///
-/// # Errors
-/// What it raises.
-pub(super) fn initialise_next<T: Class>(
-    py: Python<'_>,
-    this: &Instance<T>,
-    args: &Object,
-    keywords: Option<&Object>,
-) -> Outcome<()> {
-    if keywords.is_none_or(|keywords| keywords.bind(py).is_empty().unwrap_or(false)) {
-        return delegate(py, this, "__init__", tuple_items(args)).map(drop);
-    }
-    let method = next_method::<T>(py, this, "__init__")?;
-    let args = args.bind(py).to_owned().cast_into::<PyTuple>();
-    let keywords = keywords
-        .map(|keywords| {
-            keywords
-                .bind(py)
-                .to_owned()
-                .cast_into::<pyo3::types::PyDict>()
-        })
-        .transpose()
-        .map_err(PyErr::from)?;
-    method
-        .bind(py)
-        .call(args.map_err(PyErr::from)?, keywords.as_ref())?;
-    Ok(())
-}
-
-/// A function that `next_function` has found: for the class that had the tag, under a name that lies there.
-struct Found {
-    tag: u32,
-    name: (usize, usize),
-    function: Py<PyAny>,
-}
-
-/// The last ones, each in the place that tag and name give it.
-static FOUND: Mutex<[Option<Found>; 256]> = Mutex::new([const { None }; 256]);
-
-/// The function that the next class has under `name`, where that is asyncio's and nothing stands beside: what `super()`
-/// would lead to, without the way.
-fn next_function<T: Class>(py: Python<'_>, this: &Instance<T>, name: &'static str) -> Option<Ref> {
-    let class = this.object().bind(py).get_type();
-    let tag = version_tag(object(&class));
-    let key = (name.as_ptr().addr(), name.len());
-    let place = (tag as usize).wrapping_mul(31).wrapping_add(key.0) % 256;
-    if let Ok(found) = FOUND.lock()
-        && let Some(Some(found)) = found.get(place)
-        && (found.tag, found.name) == (tag, key)
-    {
-        return Some(object(found.function.bind(py)).share());
-    }
-    let function = look_up_next::<T>(py, &class, name)?;
-    if tag != 0 {
-        let found = Found {
-            tag,
-            name: key,
-            function: function.bind(py).to_owned().unbind(),
-        };
-        drop(remember(place, found));
-    }
-    Some(function)
-}
-
-/// Puts a finding in its place; what stood there may die once nothing is locked.
-fn remember(place: usize, finding: Found) -> Option<Found> {
-    let mut found = FOUND.lock().ok()?;
-    found.get_mut(place)?.replace(finding)
-}
-
-#[cold]
-fn look_up_next<T: Class>(py: Python<'_>, class: &Bound<'_, PyType>, name: &str) -> Option<Ref> {
-    let (order, native) = (class.mro(), class_of::<T>(py));
-    let place = order.iter().position(|class| class.is(&native))?;
-    let next = order.get_item(place + 1).ok()?.cast_into::<PyType>().ok()?;
-    let rest = next.mro();
-    let is_line = order.len() == place + 1 + rest.len()
-        && order
-            .iter()
-            .skip(place + 1)
-            .zip(rest.iter())
-            .all(|(one, other)| one.is(&other));
-    if !is_line {
-        return None;
-    }
-    let found = lookup(py, object(&next), &PyString::intern(py, name))?;
-    found
-        .bind(py)
-        .is_instance_of::<PyFunction>()
-        .then_some(found)
-}
-
-fn next_method<T: Class>(py: Python<'_>, this: &Instance<T>, name: &str) -> Outcome<Ref> {
-    let native = class_of::<T>(py);
-    let native = native.cast::<PyType>().map_err(PyErr::from)?;
-    let rest = PySuper::new(native, &this.object().bind(py).to_owned())?;
-    Ok(rest.getattr(name)?.into())
 }
 
 /// The running loop, which `this` is bound to from its first wait on.

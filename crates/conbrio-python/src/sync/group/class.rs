@@ -5,12 +5,13 @@ use std::sync::OnceLock;
 
 use pyo3::prelude::*;
 
+use super::TaskGroup;
 use super::scope::enter;
-use super::{INNER, TaskGroup};
 use crate::ffi::{Builder, Outcome, Slot, flag, kept};
 use crate::names;
 use crate::op::given;
-use crate::sync::shape::{Shape, initialise_next};
+use crate::sync::shape::Shape;
+use crate::sync::stock::initialise_next;
 use crate::sync::{attribute_without_value, no_arguments};
 
 /// The class `TaskGroup`.
@@ -33,11 +34,10 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
                 aborting: Cell::new(false),
                 has_cancelled: Cell::new(false),
                 cancels_on_entry: Cell::new(false),
-                shape: Shape::plain(),
+                shape: Shape::unseen(),
             })
         })
         .init(|py, this, args, keywords| {
-            this.shape.look(py, this.object(), INNER, &[]);
             if !no_arguments(py, args, keywords) || !is_known(py) {
                 return initialise_next(py, this, args, keywords);
             }

@@ -11,7 +11,8 @@ use std::cell::Cell;
 use pyo3::prelude::*;
 use pyo3::types::PySet;
 
-use super::shape::{Shape, delegate_all};
+use super::shape::{Shape, shaped};
+use super::stock::delegate_all;
 use crate::engine::{self, Engine};
 use crate::ffi::{
     Args, Class, ClassState, Instance, Object, Outcome, Ref, Slot, Visit, attribute, call_method,
@@ -26,6 +27,7 @@ pub(super) use class::class;
 
 /// Methods that asyncio's code calls by name, and that take part in what is native.
 const INNER: &[&str] = &["_on_task_done", "_abort", "_is_base_error"];
+shaped!(TaskGroup, INNER, &[]);
 
 /// The native half of `asyncio.TaskGroup`.
 pub(super) struct TaskGroup {
@@ -109,8 +111,12 @@ impl Instance<TaskGroup> {
 
     /// The loop, if tasks are made natively now.
     #[inline]
-    fn native_loop<'a>(&self, event_loop: &'a Object) -> Option<&'a Instance<Engine>> {
-        if self.shape.is_foreign() || !self.entered.get() || self.aborting.get() {
+    fn native_loop<'a>(
+        &self,
+        py: Python<'_>,
+        event_loop: &'a Object,
+    ) -> Option<&'a Instance<Engine>> {
+        if self.shape(py).is_foreign() || !self.entered.get() || self.aborting.get() {
             return None;
         }
         engine::plain(event_loop).filter(|engine| engine.makes_tasks() && !engine.debug.get())
@@ -127,7 +133,7 @@ impl Instance<TaskGroup> {
         );
         let understood = usize::from(name.is_some()) + usize::from(context.is_some());
         let Some(engine) = self
-            .native_loop(&event_loop)
+            .native_loop(py, &event_loop)
             .filter(|_| args.keywords().count() == understood)
             .filter(|_| !(self.exiting.get() && is_empty(&tasks)))
         else {

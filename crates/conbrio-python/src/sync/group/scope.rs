@@ -14,7 +14,7 @@ use crate::ffi::{
 use crate::names;
 use crate::op::{self, Deed, Doing, Op};
 use crate::report::text_of;
-use crate::sync::shape::{delegate, delegate_all};
+use crate::sync::stock::{delegate, delegate_all};
 
 static LEAVE: Deed = Deed {
     name: "TaskGroup.__aexit__",
@@ -59,7 +59,7 @@ fn refusal(py: Python<'_>, group: &Object, what: &str) -> Raised {
 
 fn begin(py: Python<'_>, op: &Instance<Op>) -> Outcome<Doing> {
     match Instance::<TaskGroup>::of(&op.owner.share_or_none()) {
-        Some(group) if group.is_native() => {
+        Some(group) if group.is_native(py) => {
             group.exiting.set(true);
             Ok(group.go_on(op))
         }
@@ -74,7 +74,7 @@ fn resume(py: Python<'_>, op: &Instance<Op>) -> Outcome<Doing> {
         return Ok(Doing::Done(Ref::none()));
     };
     group.on_completed.clear();
-    if group.is_native() {
+    if group.is_native(py) {
         return Ok(group.go_on(op));
     }
     match group.catch_up(py, op)? {
@@ -137,9 +137,9 @@ impl Instance<TaskGroup> {
 
     /// Whether nothing has failed and nobody has replaced anything.
     #[inline]
-    fn is_native(&self) -> bool {
+    fn is_native(&self, py: Python<'_>) -> bool {
         let is_nothing = |value: Option<Ref>| value.is_none_or(|value| value.is_none());
-        !self.shape.is_foreign()
+        !self.shape(py).is_foreign()
             && !self.aborting.get()
             && !self.has_cancelled.get()
             && is_nothing(self.base_error.share())

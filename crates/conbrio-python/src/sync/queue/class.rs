@@ -3,16 +3,16 @@
 use pyo3::prelude::*;
 
 use super::items::{Items, Order};
-use super::replaced::{INNER, OUTER};
 use super::{GET, JOIN, PUT, Queue};
 use crate::ffi::{
     Args, Builder, Instance, Object, Outcome, Parameters, Ref, Slot, is_instance, is_true, kept,
-    object, take_raised,
+    object,
 };
 use crate::names;
 use crate::op;
 use crate::sync::line::{Line, waiters};
-use crate::sync::shape::{Shape, delegate, delegate_all, initialise_next};
+use crate::sync::shape::Shape;
+use crate::sync::stock::{delegate, delegate_all, initialise_next};
 use crate::sync::{Only, attribute_without_value, only_argument};
 use std::cell::Cell;
 
@@ -34,7 +34,6 @@ fn init(
     args: &Object,
     keywords: Option<&Object>,
 ) -> Outcome<()> {
-    this.shape.look(py, this.object(), INNER, OUTER);
     let order = order(py, this)?;
     let limit = only_argument(py, args, keywords, pyo3::intern!(py, "maxsize"))?;
     let most = match &limit {
@@ -42,7 +41,7 @@ fn init(
         Only::This(given) => given.bind(py).extract::<i64>().ok(),
         Only::Others => None,
     };
-    let Some(most) = most.filter(|_| !this.shape.is_foreign()) else {
+    let Some(most) = most.filter(|_| !this.shape(py).is_foreign()) else {
         this.shape.set_foreign();
         return initialise_next(py, this, args, keywords);
     };
@@ -76,14 +75,13 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
                 most: Cell::new(0),
                 unfinished: Cell::new(0),
                 is_shut_down: Cell::new(false),
-                shape: Shape::plain(),
+                shape: Shape::unseen(),
             })
         })
         .init(init)
         .attribute_set(|py, this, name| {
-            // From now on the methods work on the container that others know.
-            if this.shape.note(py, name, INNER, OUTER) && this.items.shown(py).is_err() {
-                drop(take_raised(py));
+            if this.shape.note::<Queue>(py, name) {
+                this.open_items(py);
             }
         });
     let builder = counts(lines(ends(sizes(waits(builder)))));
@@ -110,7 +108,7 @@ fn waits(builder: Builder<Queue>) -> Builder<Queue> {
             c"put",
             c"put($self, /, item)\n--\n\nPut an item in; wait while the queue is full.",
             |py, this, args| {
-                if this.shape.is_foreign() {
+                if this.shape(py).is_foreign() {
                     return delegate_all(py, this, "put", &args);
                 }
                 let item = item(py, args, "put")?.share();
@@ -122,7 +120,7 @@ fn waits(builder: Builder<Queue>) -> Builder<Queue> {
             c"put_nowait",
             c"put_nowait($self, /, item)\n--\n\nPut an item in; QueueFull when there is no room.",
             |py, this, args| {
-                if this.shape.is_foreign() {
+                if this.shape(py).is_foreign() {
                     return delegate_all(py, this, "put_nowait", &args);
                 }
                 this.put_nowait(py, item(py, args, "put_nowait")?)?;
@@ -133,7 +131,7 @@ fn waits(builder: Builder<Queue>) -> Builder<Queue> {
             c"get",
             c"get($self, /)\n--\n\nTake the next item; wait while there is none.",
             |py, this| {
-                if this.shape.is_foreign() {
+                if this.shape(py).is_foreign() {
                     return delegate(py, this, "get", &[]);
                 }
                 Ok(op::new(py, &GET, Some(this.object().share()), None)?.erase())
@@ -144,7 +142,7 @@ fn waits(builder: Builder<Queue>) -> Builder<Queue> {
             c"get_nowait",
             c"get_nowait($self, /)\n--\n\nTake the next item; QueueEmpty when there is none.",
             |py, this| {
-                if this.shape.is_foreign() {
+                if this.shape(py).is_foreign() {
                     return delegate(py, this, "get_nowait", &[]);
                 }
                 this.get_nowait(py)
@@ -154,7 +152,7 @@ fn waits(builder: Builder<Queue>) -> Builder<Queue> {
             c"join",
             c"join($self, /)\n--\n\nWait until every item that was put in is reported done.",
             |py, this| {
-                if this.shape.is_foreign() {
+                if this.shape(py).is_foreign() {
                     return delegate(py, this, "join", &[]);
                 }
                 Ok(op::new(py, &JOIN, Some(this.object().share()), None)?.erase())
@@ -169,7 +167,7 @@ fn sizes(builder: Builder<Queue>) -> Builder<Queue> {
             c"qsize",
             c"qsize($self, /)\n--\n\nReturn how many items there are.",
             |py, this| {
-                if this.shape.is_foreign() {
+                if this.shape(py).is_foreign() {
                     return delegate(py, this, "qsize", &[]);
                 }
                 let Ok(size) = this.size(py)?.into_pyobject(py);
@@ -180,7 +178,7 @@ fn sizes(builder: Builder<Queue>) -> Builder<Queue> {
             c"empty",
             c"empty($self, /)\n--\n\nReturn True if there are none.",
             |py, this| {
-                if this.shape.is_foreign() {
+                if this.shape(py).is_foreign() {
                     return delegate(py, this, "empty", &[]);
                 }
                 this.holds_nothing(py).map(Ref::boolean)
@@ -190,7 +188,7 @@ fn sizes(builder: Builder<Queue>) -> Builder<Queue> {
             c"full",
             c"full($self, /)\n--\n\nReturn True if there is no room for another.",
             |py, this| {
-                if this.shape.is_foreign() {
+                if this.shape(py).is_foreign() {
                     return delegate(py, this, "full", &[]);
                 }
                 this.has_no_room(py).map(Ref::boolean)
@@ -202,7 +200,7 @@ fn sizes(builder: Builder<Queue>) -> Builder<Queue> {
             |py, this| Ok(limit_of(py, this)),
         )
         .plain(c"_format", c"_format($self, /)\n--\n\n", |py, this| {
-            if this.shape.is_foreign() {
+            if this.shape(py).is_foreign() {
                 return delegate(py, this, "_format", &[]);
             }
             let text = described(py, this)?;
@@ -245,7 +243,7 @@ fn ends(builder: Builder<Queue>) -> Builder<Queue> {
         c"task_done",
         c"task_done($self, /)\n--\n\nReport an item done that was taken.",
         |py, this| {
-            if this.shape.is_foreign() {
+            if this.shape(py).is_foreign() {
                 return delegate(py, this, "task_done", &[]);
             }
             this.task_done(py)?;
@@ -257,7 +255,7 @@ fn ends(builder: Builder<Queue>) -> Builder<Queue> {
         c"shutdown",
         c"shutdown($self, /, immediate=False)\n--\n\nLet nobody put any more, nor get once it is empty; at once if immediate.",
         |py, this, args| {
-            if this.shape.is_foreign() {
+            if this.shape(py).is_foreign() {
                 return delegate_all(py, this, "shutdown", &args);
             }
             let [immediate] = args.parse(&Parameters {
@@ -286,8 +284,6 @@ fn lines(builder: Builder<Queue>) -> Builder<Queue> {
             this.items.shown(py)
         },
         |py, this, value| {
-            // A copy is made without a constructor: here it hears what it is.
-            this.shape.look(py, this.object(), INNER, OUTER);
             this.items.open_as(order(py, this)?, value);
             Ok(())
         },

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 
 use super::event::{self, Event};
 use super::line::{Line, forsake, is_done, is_forsaken, wake};
-use super::shape::{Shape, bound_loop};
+use super::shape::{Shape, bound_loop, shaped};
 use crate::ffi::{
     Class, ClassState, Instance, Object, Outcome, Ref, Slot, Visit, call, raise_in_context,
 };
@@ -20,6 +20,7 @@ use crate::op::{Deed, Doing, Op};
 
 pub(super) use class::class;
 use items::Items;
+use replaced::{INNER, OUTER};
 
 /// The native half of `asyncio.Queue` and the two derived from it.
 pub(super) struct Queue {
@@ -66,6 +67,9 @@ impl Class for Queue {
         }
     }
 }
+
+// From now on the methods work on the container that others know.
+shaped!(Queue, INNER, OUTER, |py, queue| queue.open_items(py));
 
 static PUT: Deed = Deed {
     name: "Queue.put",
@@ -119,7 +123,7 @@ fn put(py: Python<'_>, op: &Instance<Op>) -> Outcome<Doing> {
         return Ok(Doing::Parked);
     }
     let item = op.item.take().unwrap_or_else(Ref::none);
-    if !queue.shape.is_native() {
+    if !queue.shape(py).is_native() {
         return queue.put_by_name(py, &item).map(Doing::Done);
     }
     if queue.is_shut_down.get() {
@@ -138,7 +142,7 @@ pub(super) fn get(py: Python<'_>, op: &Instance<Op>) -> Outcome<Doing> {
     let Some(queue) = Instance::<Queue>::of(&held) else {
         return Ok(Doing::Done(Ref::none()));
     };
-    let taken = if queue.shape.is_native() {
+    let taken = if queue.shape(py).is_native() {
         queue.take(py)?
     } else {
         queue.take_by_name(py)?
@@ -215,7 +219,7 @@ impl Instance<Queue> {
     /// Puts an item for which there is room.
     #[inline]
     fn accept(&self, py: Python<'_>, item: &Object) -> Outcome<()> {
-        if self.shape.is_native() {
+        if self.shape(py).is_native() {
             self.items.push(py, item)?;
         } else {
             self.push_by_name(py, item)?;
@@ -232,7 +236,7 @@ impl Instance<Queue> {
     /// Whether there is no room for another.
     #[inline]
     fn is_full(&self, py: Python<'_>) -> Outcome<bool> {
-        if !self.shape.is_native() {
+        if !self.shape(py).is_native() {
             return self.is_full_by_name(py);
         }
         let most = self.most.get();
@@ -242,7 +246,7 @@ impl Instance<Queue> {
     /// Takes an item out of the container, if there is one.
     #[inline]
     fn pop(&self, py: Python<'_>) -> Outcome<Option<Ref>> {
-        if self.shape.is_native() {
+        if self.shape(py).is_native() {
             self.items.pop(py)
         } else {
             self.pop_by_name(py)

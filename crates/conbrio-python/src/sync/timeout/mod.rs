@@ -12,7 +12,8 @@ use conbrio_core::timers::Key;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use super::shape::{Shape, delegate, initialise_next};
+use super::shape::{Shape, shaped};
+use super::stock::{delegate, initialise_next};
 use crate::engine::{self, Engine};
 use crate::ffi::{
     Args, Builder, Class, ClassState, Instance, Object, Outcome, Own, Parameters, Ref, Slot, Thunk,
@@ -26,6 +27,7 @@ use crate::task::Task;
 
 /// Methods that others call by name.
 const INNER: &[&str] = &["reschedule", "_on_timeout", "_insert_timeout_error"];
+shaped!(Timeout, INNER, &[]);
 
 /// How far a timeout is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -104,7 +106,7 @@ pub(super) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
 
 impl Timeout {
     /// One with a deadline: an object in the slot, or a moment.
-    const fn new(when: Slot, moment: f64) -> Self {
+    fn new(when: Slot, moment: f64) -> Self {
         Self {
             when,
             moment: Cell::new(moment),
@@ -114,7 +116,7 @@ impl Timeout {
             revoked: Cell::new(0),
             cancelling: Cell::new(None),
             stage: Cell::new(Stage::Created),
-            shape: Shape::plain(),
+            shape: Shape::as_last_seen::<Self>(),
         }
     }
 
@@ -265,8 +267,18 @@ impl Instance<Timeout> {
         Ok(())
     }
 
+    /// Takes back what asyncio's own code would not find.
+    #[cold]
+    fn disarm_natively(&self, py: Python<'_>) -> Outcome<()> {
+        match self.armed.get() {
+            Armed::Timer(_) | Armed::Soon => self.disarm(py),
+            Armed::No | Armed::Handle => Ok(()),
+        }
+    }
+
     fn reschedule(&self, py: Python<'_>, when: &Object) -> Outcome<Ref> {
-        if self.shape.is_foreign() || self.stage.get() != Stage::Entered {
+        if self.shape(py).is_foreign() || self.stage.get() != Stage::Entered {
+            self.disarm_natively(py)?;
             return delegate(py, self, "reschedule", &[when]);
         }
         self.set_deadline(when);
@@ -276,7 +288,9 @@ impl Instance<Timeout> {
     }
 
     fn leave(&self, py: Python<'_>, args: Args<'_>) -> Outcome<Ref> {
-        if !self.shape.is_foreign() {
+        if self.shape(py).is_foreign() {
+            self.disarm_natively(py)?;
+        } else {
             self.disarm(py)?;
             if self.stage.get() == Stage::Entered {
                 self.stage.set(Stage::Exited);
@@ -323,16 +337,15 @@ fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let builder = Builder::<Timeout>::new(c"Timeout(when)\n--\n\nThe native half of Timeout.")
         .subclassable()
         .new_with(|_, _, _| Ok(Timeout::new(Slot::holding(Ref::none()), f64::NAN)))
-        .init(|py, this, args, keywords| {
-            this.shape.look(py, this.object(), INNER, &[]);
-            match (tuple_items(args), keywords) {
+        .init(
+            |py, this, args, keywords| match (tuple_items(args), keywords) {
                 ([when], None) if this.stage.get() == Stage::Created => {
                     this.set_deadline(when);
                     Ok(())
                 }
                 _ => initialise_next(py, this, args, keywords),
-            }
-        });
+            },
+        );
     attributes::privates(attributes::kept(methods(builder))).create(py, None)
 }
 
@@ -376,7 +389,7 @@ fn methods(builder: Builder<Timeout>) -> Builder<Timeout> {
             c"__aenter__",
             c"__aenter__($self, /)\n--\n\n",
             |py, this| {
-                if this.shape.is_foreign() {
+                if this.shape(py).is_foreign() {
                     return delegate(py, this, "__aenter__", &[]);
                 }
                 given(py, this.object().share(), enter)
