@@ -17,6 +17,9 @@ use crate::op::Op;
 /// How often one in the line is held who was taken in hand, and whom nobody else holds.
 const HELD_TWICE: isize = 2;
 
+/// What is asked of one after another.
+type Asked<'a> = dyn FnMut(&Object) -> Outcome<bool> + 'a;
+
 /// Who waits, in order; one word until somebody does.
 pub(super) struct Line(OnceCell<Box<Kept>>);
 
@@ -197,27 +200,28 @@ impl Line {
 
     /// As `walk`, where the line is a deque: who stands in the middle of one is not found by a number at once.
     #[cold]
-    fn walk_opened(
-        &self,
-        py: Python<'_>,
-        user: &mut dyn FnMut(&Object) -> Outcome<bool>,
-    ) -> Outcome<bool> {
-        'anew: loop {
-            if self.len(py)? == 0 {
-                return Ok(false);
+    fn walk_opened(&self, py: Python<'_>, user: &mut Asked<'_>) -> Outcome<bool> {
+        while self.len(py)? > 0 {
+            if let Some(found) = self.walk_once(py, user)? {
+                return Ok(found);
             }
-            for waiter in self.shown(py)?.bind(py).try_iter()? {
-                let waiter = Ref::from(waiter?);
-                if is_forsaken(&waiter, HELD_TWICE) {
-                    self.bury(py, &waiter)?;
-                    continue 'anew;
-                }
-                if user(&waiter)? {
-                    return Ok(true);
-                }
-            }
-            return Ok(false);
         }
+        Ok(false)
+    }
+
+    /// One walk; nothing when somebody has left, as a deque that has changed cannot be walked on.
+    fn walk_once(&self, py: Python<'_>, user: &mut Asked<'_>) -> Outcome<Option<bool>> {
+        for waiter in self.shown(py)?.bind(py).try_iter()? {
+            let waiter = Ref::from(waiter?);
+            if is_forsaken(&waiter, HELD_TWICE) {
+                self.bury(py, &waiter)?;
+                return Ok(None);
+            }
+            if user(&waiter)? {
+                return Ok(Some(true));
+            }
+        }
+        Ok(Some(false))
     }
 
     /// Ends the wait of one whom no one drives any more, who leaves the line by that: CPython does so when the coroutine
