@@ -218,6 +218,9 @@ else:
             return await fut
 
     wait_for.__module__ = "conbrio"
+    wait_for.__annotations__ = dict(_usual_wait_for.__annotations__)
+
+BoundedSemaphore.__init__.__annotations__ = dict(locks.BoundedSemaphore.__init__.__annotations__)
 
 for _ours, _home in (
     (Lock, locks.Lock),

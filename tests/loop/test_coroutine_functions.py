@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import pickle
 import sys
+import typing
 from unittest import mock
 
 import pytest
@@ -56,6 +57,20 @@ def test_a_function_is_one_where_asyncios_is(name):
     ours, theirs = getattr(conbrio, name), getattr(asyncio, name)
     assert is_coroutine_function(ours) == is_coroutine_function(theirs)
     assert pickle.loads(pickle.dumps(ours)) is ours
+
+
+@pytest.mark.parametrize("name", ["sleep", "wait", "wait_for"])
+def test_a_function_has_asyncios_annotations(name):
+    ours, theirs = getattr(conbrio, name), getattr(asyncio, name)
+    assert typing.get_type_hints(ours) == typing.get_type_hints(theirs)
+    assert inspect.signature(ours) == inspect.signature(theirs)
+
+
+@pytest.mark.parametrize(("name", "method"), METHODS)
+def test_a_method_has_asyncios_annotations(name, method):
+    ours, theirs = (getattr(getattr(kit, name), method) for kit in (conbrio, asyncio))
+    if not typing.get_type_hints(theirs):
+        assert typing.get_type_hints(ours) == {}
 
 
 def test_a_bound_method_is_one_too():

@@ -11,7 +11,7 @@ use std::ptr;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyString;
+use pyo3::types::{PyDict, PyString};
 
 use super::class::Builder;
 use super::instance::{Class, ClassState, Instance, Own};
@@ -144,6 +144,11 @@ pub(crate) fn make_class(py: Python<'_>) -> PyResult<()> {
         .getter(c"__code__", c"Of asyncio's function.", |_, this| {
             Ok(this.code.share_or_none())
         })
+        .getter(
+            c"__annotations__",
+            c"None of its own, as asyncio's have none.",
+            |py, _| Ok(object(&PyDict::new(py)).share()),
+        )
         .getter(c"__text_signature__", c"For `inspect`.", |py, this| {
             this.attribute(py, "__text_signature__")
         })
