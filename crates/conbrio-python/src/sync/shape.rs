@@ -205,6 +205,12 @@ impl<T: Shaped> Instance<T> {
         }
         Replaced(findings.replaced.get())
     }
+
+    /// As `shape`, for what a method calls that has asked for it.
+    #[inline]
+    pub(super) fn seen_shape(&self) -> Replaced {
+        Replaced(self.findings().replaced.get())
+    }
 }
 
 /// Looks at the class of `this`, which is another one than was seen, or has been changed since.

@@ -113,6 +113,8 @@ fn put(py: Python<'_>, op: &Instance<Op>) -> Outcome<Doing> {
     let Some(queue) = Instance::<Queue>::of(&held) else {
         return Ok(Doing::Done(Ref::none()));
     };
+    // Bench: queue_pingpong; what is called from here on need not look at the class again.
+    let is_native = queue.shape(py).is_native();
     if queue.is_full(py)? {
         if queue.is_shut_down.get() {
             return Err(refusal(py, names::queue_shut_down(py)?));
@@ -123,7 +125,7 @@ fn put(py: Python<'_>, op: &Instance<Op>) -> Outcome<Doing> {
         return Ok(Doing::Parked);
     }
     let item = op.item.take().unwrap_or_else(Ref::none);
-    if !queue.shape(py).is_native() {
+    if !is_native {
         return queue.put_by_name(py, &item).map(Doing::Done);
     }
     if queue.is_shut_down.get() {
@@ -219,7 +221,7 @@ impl Instance<Queue> {
     /// Puts an item for which there is room.
     #[inline]
     fn accept(&self, py: Python<'_>, item: &Object) -> Outcome<()> {
-        if self.shape(py).is_native() {
+        if self.seen_shape().is_native() {
             self.items.push(py, item)?;
         } else {
             self.push_by_name(py, item)?;
@@ -236,7 +238,7 @@ impl Instance<Queue> {
     /// Whether there is no room for another.
     #[inline]
     fn is_full(&self, py: Python<'_>) -> Outcome<bool> {
-        if !self.shape(py).is_native() {
+        if !self.seen_shape().is_native() {
             return self.is_full_by_name(py);
         }
         let most = self.most.get();
@@ -246,7 +248,7 @@ impl Instance<Queue> {
     /// Takes an item out of the container, if there is one.
     #[inline]
     fn pop(&self, py: Python<'_>) -> Outcome<Option<Ref>> {
-        if self.shape(py).is_native() {
+        if self.seen_shape().is_native() {
             self.items.pop(py)
         } else {
             self.pop_by_name(py)

@@ -40,8 +40,8 @@ enum Method {
 
 impl Instance<Queue> {
     #[inline]
-    fn has_replaced(&self, py: Python<'_>, method: Method) -> bool {
-        self.shape(py).has_replaced(method as usize)
+    fn has_replaced(&self, method: Method) -> bool {
+        self.seen_shape().has_replaced(method as usize)
     }
 
     /// Moves the items into the container that others know, in which all methods work.
@@ -57,7 +57,7 @@ impl Instance<Queue> {
     /// # Errors
     /// What it raises.
     pub(super) fn init_items(&self, py: Python<'_>, limit: &Object) -> Outcome<()> {
-        if self.has_replaced(py, Method::Init) {
+        if self.has_replaced(Method::Init) {
             self.items.clear();
             call_method(py, self.object(), names::queue_init(py), &[limit])?;
         }
@@ -70,7 +70,7 @@ impl Instance<Queue> {
     /// `AttributeError` if it has brought none.
     #[inline]
     pub(super) fn must_have_items(&self, py: Python<'_>) -> Outcome<()> {
-        if (self.has_replaced(py, Method::Init) || self.shape(py).is_foreign())
+        if (self.has_replaced(Method::Init) || self.seen_shape().is_foreign())
             && !self.items.is_opened()
         {
             let class = self.object().bind(py).get_type();
@@ -110,7 +110,7 @@ impl Instance<Queue> {
         if most <= 0 {
             return Ok(false);
         }
-        if self.has_replaced(py, Method::Size) {
+        if self.has_replaced(Method::Size) {
             let size = call_method(py, self.object(), names::qsize(py), &[])?;
             return Ok(size.bind(py).ge(most)?);
         }
@@ -123,7 +123,7 @@ impl Instance<Queue> {
     /// As `size`; what the subclass raises.
     #[inline]
     pub(super) fn is_empty(&self, py: Python<'_>) -> Outcome<bool> {
-        if self.has_replaced(py, Method::Empty) {
+        if self.has_replaced(Method::Empty) {
             return is_true(py, &*call_method(py, self.object(), names::empty(py), &[])?);
         }
         self.holds_nothing(py)
@@ -135,7 +135,7 @@ impl Instance<Queue> {
     /// As `is_empty`.
     #[cold]
     pub(super) fn is_full_by_name(&self, py: Python<'_>) -> Outcome<bool> {
-        if self.has_replaced(py, Method::Full) {
+        if self.has_replaced(Method::Full) {
             return is_true(py, &*call_method(py, self.object(), names::full(py), &[])?);
         }
         self.has_no_room(py)
@@ -147,7 +147,7 @@ impl Instance<Queue> {
     /// As `is_empty`.
     #[cold]
     pub(super) fn push_by_name(&self, py: Python<'_>, item: &Object) -> Outcome<()> {
-        if self.has_replaced(py, Method::Put) {
+        if self.has_replaced(Method::Put) {
             return call_method(py, self.object(), names::queue_put(py), &[item]).map(drop);
         }
         self.must_have_items(py)?;
@@ -163,7 +163,7 @@ impl Instance<Queue> {
         if self.is_empty(py)? {
             return Ok(None);
         }
-        if self.has_replaced(py, Method::Get) {
+        if self.has_replaced(Method::Get) {
             return call_method(py, self.object(), names::queue_get(py), &[]).map(Some);
         }
         self.items.next_of(py, &*self.items.shown(py)?).map(Some)
@@ -175,7 +175,7 @@ impl Instance<Queue> {
     /// As `put_nowait`.
     #[cold]
     pub(super) fn put_by_name(&self, py: Python<'_>, item: &Object) -> Outcome<Ref> {
-        if self.has_replaced(py, Method::PutNowait) {
+        if self.has_replaced(Method::PutNowait) {
             return call_method(py, self.object(), names::put_nowait(py), &[item]);
         }
         self.put_nowait(py, item)?;
@@ -191,7 +191,7 @@ impl Instance<Queue> {
         if self.is_empty(py)? {
             return Ok(None);
         }
-        if self.has_replaced(py, Method::GetNowait) {
+        if self.has_replaced(Method::GetNowait) {
             return call_method(py, self.object(), names::get_nowait(py), &[]).map(Some);
         }
         self.get_nowait(py).map(Some)
