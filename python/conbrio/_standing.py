@@ -43,6 +43,8 @@ class _Door:
     def __init__(self, native: Any, usual: types.FunctionType) -> None:
         functools.update_wrapper(self, usual)
         self.__code__ = usual.__code__
+        # From 3.14 on that is not among what a wrapper takes over; the class's own would be seen.
+        self.__annotations__ = dict(usual.__annotations__)
         for mark in ("_is_coroutine", "_is_coroutine_marker"):
             if hasattr(native, mark):
                 setattr(self, mark, getattr(native, mark))
