@@ -21,4 +21,5 @@ def unhinted(*bearers: Any) -> None:
         found = [bearer] if isinstance(bearer, types.FunctionType) else list(vars(bearer).values())
         for function in found:
             if isinstance(function, types.FunctionType):
-                function.__annotations__ = {}
+                # In place: a function that is given others is never specialised again.
+                function.__annotations__.clear()

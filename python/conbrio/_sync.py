@@ -12,6 +12,7 @@ from asyncio import locks, queues, taskgroups, timeouts
 
 from . import _conbrio
 from ._conbrio import NATIVE_TASKS, sleep, timeout, timeout_at
+from ._hints import unhinted
 from ._standing import Standing, stand
 
 TYPE_CHECKING = False
@@ -218,9 +219,9 @@ else:
             return await fut
 
     wait_for.__module__ = "conbrio"
-    wait_for.__annotations__ = dict(_usual_wait_for.__annotations__)
+    unhinted(wait_for)
 
-BoundedSemaphore.__init__.__annotations__ = dict(locks.BoundedSemaphore.__init__.__annotations__)
+unhinted(BoundedSemaphore)
 
 for _ours, _home in (
     (Lock, locks.Lock),

@@ -45,8 +45,11 @@ fn are_all_ours(py: Python<'_>, this: &Instance<Engine>) -> bool {
 }
 
 /// Looks at the class of a loop that has just been made: what is scheduled before its first run asks for what is replaced.
+///
+/// Not at its own attributes: it has none yet, and the look would make the dictionary that is to be slow up to 3.11.
 pub(super) fn begin(py: Python<'_>, this: &Instance<Engine>) {
-    if !are_all_ours(py, this) {
+    let methods = METHODS.get();
+    if !methods.is_some_and(|methods| methods.holds(py, this.object())) {
         look_at_methods(py, this);
     }
 }
