@@ -39,7 +39,10 @@ def test_there_are_such_methods():
     assert ("Queue", "get") in METHODS
     assert ("StreamReader", "readexactly") in METHODS
     assert ("StreamReader", "__anext__") in METHODS
-    assert all((name, "__aexit__") in METHODS for name in ENTERED)
+    # Without native tasks there are no native groups.
+    ours = [name for name in ENTERED if getattr(conbrio, name) is not getattr(asyncio, name)]
+    assert ours
+    assert all((name, "__aexit__") in METHODS for name in ours)
 
 
 @pytest.mark.parametrize(("name", "method"), METHODS)
