@@ -102,13 +102,14 @@ pub(crate) trait Shaped: Class {
     /// What was found.
     fn findings(&self) -> &Shape;
 
-    /// The tag of the class that was last seen to have replaced nothing.
-    fn plain_tag() -> &'static AtomicU32;
+    /// The mark of the class that was last seen to have replaced nothing.
+    fn plain() -> &'static AtomicU32;
 }
 
 /// Says what a primitive's class may replace; its findings are in the field `shape`.
 macro_rules! shaped {
     ($class:ty, $inner:expr, $outer:expr $(, $changed:expr)?) => {
+        const _: () = assert!(<$class as $crate::sync::shape::Shaped>::OUTER.len() <= u8::BITS as usize);
         impl $crate::sync::shape::Shaped for $class {
             const INNER: &'static [&'static str] = $inner;
             const OUTER: &'static [&'static str] = $outer;
@@ -120,64 +121,81 @@ macro_rules! shaped {
             }
 
             #[inline]
-            fn plain_tag() -> &'static std::sync::atomic::AtomicU32 {
-                static TAG: std::sync::atomic::AtomicU32 = $crate::sync::shape::NO_TAG;
-                &TAG
+            fn plain() -> &'static std::sync::atomic::AtomicU32 {
+                static MARK: std::sync::atomic::AtomicU32 = $crate::sync::shape::NO_MARK;
+                &MARK
             }
         }
     };
 }
 pub(super) use shaped;
 
-/// Nobody has looked; no class has such a tag.
-const UNSEEN: u32 = u32::MAX;
+/// Nobody has looked; no class is marked so.
+const UNSEEN: u32 = 0x00ff_ffff;
 /// Somebody has looked, at a class that had no tag; likewise.
-const UNTAGGED: u32 = u32::MAX - 1;
+const UNTAGGED: u32 = 0x00ff_fffe;
 
-/// No tag yet.
+/// What is kept of a class's tag: as many bits as there is room for, less one that no class has. None of a class without a
+/// tag, which is looked at each time.
+#[inline]
+const fn mark(tag: u32) -> u32 {
+    tag & 0x007f_ffff
+}
+
+/// Nobody has looked at any class yet.
 #[expect(
     clippy::declare_interior_mutable_const,
     reason = "what each static begins as"
 )]
-pub(super) const NO_TAG: AtomicU32 = AtomicU32::new(UNSEEN);
+pub(super) const NO_MARK: AtomicU32 = AtomicU32::new(UNSEEN);
 
-/// What an instance's class, or the instance, has replaced, as it was found at the last look.
-pub(crate) struct Shape {
-    /// A bit for each method that is called by name.
-    replaced: Cell<u16>,
-    /// The class's tag then; in bytes, as they need no room between.
-    tag: Cell<[u8; size_of::<u32>()]>,
-}
+/// What an instance's class, or the instance, has replaced, as it was found at the last look; and the mark of the class then.
+///
+/// In one word, as a semaphore has room for no more: bits below, a bit for each method that is called by name, and the mark.
+pub(crate) struct Shape(Cell<u32>);
 
 /// A bit for each method that is called by name.
 #[derive(Clone, Copy)]
-pub(super) struct Replaced(u16);
+pub(super) struct Replaced(u8);
 
-/// The bit that says that asyncio's methods do everything.
-const FOREIGN: u16 = 1 << 15;
+/// Asyncio's methods do everything; where every method is replaced, that is as good.
+const FOREIGN: u8 = u8::MAX;
 
 impl Shape {
     /// Nothing is known yet.
     pub(super) const fn unseen() -> Self {
-        Self::tagged(UNSEEN)
+        Self(Cell::new(UNSEEN << u8::BITS))
     }
 
     /// Nothing replaced, if the class is still the one that was last seen so.
     #[inline]
     pub(super) fn as_last_seen<T: Shaped>() -> Self {
-        Self::tagged(T::plain_tag().load(Ordering::Relaxed))
+        Self(Cell::new(T::plain().load(Ordering::Relaxed) << u8::BITS))
     }
 
-    const fn tagged(tag: u32) -> Self {
-        Self {
-            replaced: Cell::new(0),
-            tag: Cell::new(tag.to_ne_bytes()),
-        }
+    #[inline]
+    fn mark(&self) -> u32 {
+        self.0.get() >> u8::BITS
+    }
+
+    /// Writes down another mark; what was found stays.
+    fn set_mark(&self, mark: u32) {
+        self.0.set(mark << u8::BITS | u32::from(self.replaced()));
+    }
+
+    #[inline]
+    fn replaced(&self) -> u8 {
+        let [bits, ..] = self.0.get().to_le_bytes();
+        bits
+    }
+
+    fn add(&self, replaced: u8) {
+        self.0.set(self.0.get() | u32::from(replaced));
     }
 
     /// Says that asyncio's methods do everything.
     pub(super) fn set_foreign(&self) {
-        self.replaced.set(self.replaced.get() | FOREIGN);
+        self.add(FOREIGN);
     }
 
     /// Takes note of an attribute set on an instance of a `T`; tells whether it is one of those that are called by name.
@@ -189,7 +207,7 @@ impl Shape {
         }
         let place = T::OUTER.iter().position(|known| *known == name);
         if let Some(place) = place {
-            self.replaced.set(self.replaced.get() | (1 << place));
+            self.add(1 << place);
         }
         place.is_some()
     }
@@ -200,46 +218,47 @@ impl<T: Shaped> Instance<T> {
     #[inline]
     pub(super) fn shape(&self, py: Python<'_>) -> Replaced {
         let findings = self.findings();
-        if u32::from_ne_bytes(findings.tag.get()) != tag_of_class(self.object()) {
+        if findings.mark() != mark(tag_of_class(self.object())) {
             look(py, self);
         }
-        Replaced(findings.replaced.get())
+        Replaced(findings.replaced())
     }
 
     /// As `shape`, for what a method calls that has asked for it.
     #[inline]
     pub(super) fn seen_shape(&self) -> Replaced {
-        Replaced(self.findings().replaced.get())
+        Replaced(self.findings().replaced())
     }
 }
 
 /// Looks at the class of `this`, which is another one than was seen, or has been changed since.
 #[cold]
 fn look<T: Shaped>(py: Python<'_>, this: &Instance<T>) {
-    let (findings, tag) = (this.findings(), tag_of_class(this.object()));
-    if tag == T::plain_tag().load(Ordering::Relaxed) {
-        findings.tag.set(tag.to_ne_bytes());
+    let findings = this.findings();
+    let before = mark(tag_of_class(this.object()));
+    if before == T::plain().load(Ordering::Relaxed) {
+        findings.set_mark(before);
         return;
     }
     let found = replaced_by_class(py, this.object(), T::INNER, T::OUTER);
     // The look has given the class a tag if it can have one.
-    let tag = match tag_of_class(this.object()) {
+    let now = match mark(tag_of_class(this.object())) {
         0 => UNTAGGED,
-        tag => tag,
+        mark => mark,
     };
     if found == 0 {
-        T::plain_tag().store(tag, Ordering::Relaxed);
+        T::plain().store(now, Ordering::Relaxed);
     }
-    let seen = u32::from_ne_bytes(findings.tag.replace(tag.to_ne_bytes()));
-    let before = findings.replaced.get();
-    findings.replaced.set(before | found);
-    if seen != UNSEEN && before | found != before {
+    let (seen, known) = (findings.mark(), findings.replaced());
+    findings.set_mark(now);
+    findings.add(found);
+    if seen != UNSEEN && findings.replaced() != known {
         T::CHANGED(py, this);
     }
 }
 
 /// The bits of what the class of `this` has replaced.
-fn replaced_by_class(py: Python<'_>, this: &Object, inner: &[&str], outer: &[&str]) -> u16 {
+fn replaced_by_class(py: Python<'_>, this: &Object, inner: &[&str], outer: &[&str]) -> u8 {
     let class = this.bind(py).get_type();
     let home = match adopted(class.as_any()) {
         Some(home) if home.holds(py, this) => return 0,
@@ -256,7 +275,7 @@ impl Replaced {
     /// Whether asyncio's methods do everything.
     #[inline]
     pub(super) fn is_foreign(self) -> bool {
-        self.0 & FOREIGN != 0
+        self.0 == FOREIGN
     }
 
     /// Whether nothing is called by name.
@@ -268,13 +287,13 @@ impl Replaced {
     /// Whether `async with` may enter without calling the first of `ENTRY`.
     #[inline]
     pub(super) fn enters_natively(self) -> bool {
-        self.0 & (FOREIGN | 1) == 0
+        self.0 & 1 == 0
     }
 
     /// Whether `async with` may leave without calling the second of `ENTRY`.
     #[inline]
     fn leaves_natively(self) -> bool {
-        self.0 & (FOREIGN | 2) == 0
+        self.0 & 2 == 0
     }
 
     /// Whether the method that stands at `place` in `OUTER` is to be called by name.
@@ -290,7 +309,7 @@ struct Verdict {
     /// The class's tag then: the finding holds for no other class, and for this one until it is changed.
     tag: u32,
     /// As `Shape` has it.
-    replaced: u16,
+    replaced: u8,
 }
 
 /// The last findings, each in the place that its tag names.
@@ -311,10 +330,10 @@ fn judge(class: &Bound<'_, PyType>, home: &Unchanged, inner: &[&str], outer: &[&
         let name = PyString::intern(class.py(), name);
         !home.is_kept_by(class.py(), object(class), &name)
     };
-    let bit = |(place, name): (usize, &&str)| u16::from(has_replaced(name)) << place;
-    let foreign = u16::from(inner.iter().any(has_replaced)) * FOREIGN;
+    let bit = |(place, name): (usize, &&str)| u8::from(has_replaced(name)) << place;
+    let foreign = u8::from(inner.iter().any(has_replaced)) * FOREIGN;
     let verdict = Verdict {
-        replaced: foreign | outer.iter().enumerate().map(bit).sum::<u16>(),
+        replaced: foreign | outer.iter().enumerate().map(bit).sum::<u8>(),
         // The look has given it a tag if it can have one.
         tag: version_tag(object(class)),
     };
