@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # Lowest floor first; rooms of one line do not know each other.
 FLOORS: dict[str, list[str]] = {
-    "conbrio-driver": ["event sys", "driver", "wake epoll poll uring sim", "any", "lib"],
+    "conbrio-driver": ["event sys", "driver alarm", "wake epoll poll uring sim", "any", "lib"],
     "conbrio-core": [
         "clock ready timers inbox sources outbox inflow lines waiters signals child stats singles",
         "stream datagram listener dial jobs lookout",

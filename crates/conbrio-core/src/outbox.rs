@@ -103,6 +103,39 @@ impl Marks {
     }
 }
 
+/// The chunks behind the first. Invariant: none is empty.
+#[derive(Debug)]
+struct Rest<B> {
+    chunks: VecDeque<B>,
+}
+
+impl<B: AsRef<[u8]>> Rest<B> {
+    /// Offers as many chunks as one call takes; says how many bytes that were, and what came.
+    fn gather<const COUNT: usize>(
+        &self,
+        head: IoSlice<'_>,
+        send: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> (usize, io::Result<usize>) {
+        let mut slices = [IoSlice::new(&[]); COUNT];
+        let chunks = self.chunks.iter().map(|chunk| IoSlice::new(chunk.as_ref()));
+        let (mut count, mut offered) = (0, 0);
+        for (place, slice) in slices.iter_mut().zip(std::iter::once(head).chain(chunks)) {
+            offered += slice.len();
+            *place = slice;
+            count += 1;
+        }
+        (offered, send(slices.get(..count).unwrap_or_default()))
+    }
+}
+
+impl<B> Default for Rest<B> {
+    fn default() -> Self {
+        Self {
+            chunks: VecDeque::new(),
+        }
+    }
+}
+
 /// Chunks to send, in order.
 ///
 /// The first chunk stands inline: most streams never owe a second.
@@ -110,8 +143,8 @@ impl Marks {
 pub struct Outbox<B> {
     /// What is sent next. Invariant: none only if `rest` is empty.
     first: Option<B>,
-    /// What comes behind it. Invariant: no chunk is empty.
-    rest: VecDeque<B>,
+    /// What comes behind it, apart: there may be very many idle streams.
+    rest: Option<Box<Rest<B>>>,
     /// How much of `first` was sent. Invariant: less than its length.
     sent: usize,
     /// How many bytes are owed.
@@ -130,7 +163,7 @@ impl<B: AsRef<[u8]>> Outbox<B> {
     pub const fn new() -> Self {
         Self {
             first: None,
-            rest: VecDeque::new(),
+            rest: None,
             sent: 0,
             length: 0,
             marks: Marks::new(),
@@ -148,7 +181,8 @@ impl<B: AsRef<[u8]>> Outbox<B> {
         if self.first.is_none() {
             self.first = Some(chunk);
         } else {
-            self.rest.push_back(chunk);
+            let rest = self.rest.get_or_insert_default();
+            rest.chunks.push_back(chunk);
         }
     }
 
@@ -196,12 +230,12 @@ impl<B: AsRef<[u8]>> Outbox<B> {
     ) -> io::Result<Flush> {
         while let Some(first) = &self.first {
             let head = IoSlice::new(first.as_ref().get(self.sent..).unwrap_or_default());
-            let (offered, result) = if self.rest.is_empty() {
-                (head.len(), send(&[head]))
-            } else if self.rest.len() < MANY {
-                self.gather::<SLICES>(head, &mut send)
-            } else {
-                self.gather::<MANY_SLICES>(head, &mut send)
+            let (offered, result) = match &self.rest {
+                Some(rest) if rest.chunks.len() >= MANY => {
+                    rest.gather::<MANY_SLICES>(head, &mut send)
+                }
+                Some(rest) if !rest.chunks.is_empty() => rest.gather::<SLICES>(head, &mut send),
+                _ => (head.len(), send(&[head])),
             };
             let taken = match result {
                 Ok(taken) => taken,
@@ -222,7 +256,7 @@ impl<B: AsRef<[u8]>> Outbox<B> {
         self.first
             .take()
             .into_iter()
-            .chain(std::mem::take(&mut self.rest))
+            .chain(self.rest.take().map(|rest| rest.chunks).unwrap_or_default())
     }
 
     /// Goes through what is owed, in order, the sent part left out.
@@ -231,24 +265,8 @@ impl<B: AsRef<[u8]>> Outbox<B> {
             .first
             .iter()
             .filter_map(|chunk| chunk.as_ref().get(self.sent..));
-        head.chain(self.rest.iter().map(AsRef::as_ref))
-    }
-
-    /// Offers as many chunks as one call takes; says how many bytes that were, and what came.
-    fn gather<const COUNT: usize>(
-        &self,
-        head: IoSlice<'_>,
-        send: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
-    ) -> (usize, io::Result<usize>) {
-        let mut slices = [IoSlice::new(&[]); COUNT];
-        let chunks = self.rest.iter().map(|chunk| IoSlice::new(chunk.as_ref()));
-        let (mut count, mut offered) = (0, 0);
-        for (place, slice) in slices.iter_mut().zip(std::iter::once(head).chain(chunks)) {
-            offered += slice.len();
-            *place = slice;
-            count += 1;
-        }
-        (offered, send(slices.get(..count).unwrap_or_default()))
+        let rest = self.rest.iter().flat_map(|rest| &rest.chunks);
+        head.chain(rest.map(AsRef::as_ref))
     }
 
     /// Drops the first `taken` bytes.
@@ -263,10 +281,13 @@ impl<B: AsRef<[u8]>> Outbox<B> {
             }
             taken -= left;
             self.sent = 0;
-            self.first = self.rest.pop_front();
+            self.first = self.rest.as_mut().and_then(|rest| rest.chunks.pop_front());
         }
-        if self.rest.capacity() > KEPT {
-            self.rest = VecDeque::new();
+        // Many places are given back; a few stay for the next turn's chunks.
+        if let Some(rest) = &self.rest
+            && rest.chunks.capacity() > KEPT
+        {
+            self.rest = None;
         }
     }
 }
@@ -357,7 +378,11 @@ mod tests {
         };
         assert_eq!(calls_for(200), [64, 64, 64, 8]);
         assert_eq!(calls_for(2000), [MANY_SLICES, 976]);
-        assert!(outbox.rest.capacity() <= KEPT);
+        assert!(
+            outbox
+                .rest
+                .is_none_or(|rest| rest.chunks.capacity() <= KEPT)
+        );
     }
 
     #[test]

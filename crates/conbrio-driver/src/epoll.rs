@@ -4,10 +4,12 @@
 //! only a hint, since descriptors are closed and numbered anew without asking.
 
 use std::io;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
+use crate::alarm::Alarm;
 use crate::driver::{Driver, Events, Timeout};
 use crate::event::{Event, Interest, Token};
 use crate::sys;
@@ -23,7 +25,12 @@ pub struct Epoll {
     coarse: AtomicBool,
     /// Set once a closed descriptor was reported: others hold them open, so closing does not end the watching.
     shared: AtomicBool,
+    /// What ends long waits, once there was one; none where there can be none.
+    alarm: OnceLock<Option<Alarm>>,
 }
+
+/// A wait that is shorter has the kernel set a timer of its own: an alarm would serve for hardly any other.
+const LONG: Duration = Duration::from_millis(10);
 
 impl Epoll {
     /// Makes an epoll instance.
@@ -33,6 +40,7 @@ impl Epoll {
             known: Mutex::new(Vec::new()),
             coarse: AtomicBool::new(false),
             shared: AtomicBool::new(false),
+            alarm: OnceLock::new(),
         })
     }
 
@@ -40,7 +48,64 @@ impl Epoll {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait_within(&self, events: &mut Events, time: std::time::Duration) -> io::Result<()> {
+    /// Waits until something is ready.
+    #[inline]
+    fn wait_for_ever(&self, events: &mut Events) -> io::Result<()> {
+        loop {
+            sys::epoll::wait(&self.instance, &mut events.room, -1)?;
+            // An alarm that somebody needed who has gone.
+            if !events.room.is_only(Token::ALARM.to_bits()) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits until something is ready or `time` has passed.
+    fn wait_within(&self, events: &mut Events, time: Duration) -> io::Result<()> {
+        let mut now = sys::clock::monotonic();
+        let (deadline, mut left) = (now + time.as_secs_f64(), time);
+        while self.is_alarmed(now, left) {
+            sys::epoll::wait(&self.instance, &mut events.room, -1)?;
+            if !events.room.is_only(Token::ALARM.to_bits()) {
+                return Ok(());
+            }
+            now = sys::clock::monotonic();
+            match Duration::try_from_secs_f64(deadline - now) {
+                Ok(rest) if !rest.is_zero() => left = rest,
+                _ => return Ok(()),
+            }
+        }
+        self.wait_timed(events, left)
+    }
+
+    /// Makes sure that the alarm goes off within `time` from `now`, if that is worth it.
+    #[inline]
+    fn is_alarmed(&self, now: f64, time: Duration) -> bool {
+        match self.alarm.get() {
+            Some(Some(alarm)) if alarm.goes_off_within(now, time) => true,
+            Some(None) => false,
+            _ => time >= LONG && self.set_alarm(now, time),
+        }
+    }
+
+    fn set_alarm(&self, now: f64, time: Duration) -> bool {
+        let alarm = self.alarm.get_or_init(|| {
+            let alarm = Alarm::new().ok()?;
+            Self::watch_alarm(&self.instance, &alarm).ok()?;
+            Some(alarm)
+        });
+        alarm
+            .as_ref()
+            .is_some_and(|alarm| alarm.set(now, time).is_ok())
+    }
+
+    fn watch_alarm(instance: &OwnedFd, alarm: &Alarm) -> io::Result<()> {
+        let flags = flags(Interest::EDGE);
+        sys::epoll::add(instance, alarm.as_raw_fd(), flags, Token::ALARM.to_bits())
+    }
+
+    /// Waits until something is ready or `time` has passed, by a timer of the kernel's for this wait.
+    fn wait_timed(&self, events: &mut Events, time: Duration) -> io::Result<()> {
         if !self.coarse.load(Ordering::Relaxed) {
             match sys::epoll::wait_precisely(&self.instance, &mut events.room, time) {
                 // Old kernels do not know the call, some sandboxes forbid it.
@@ -120,6 +185,9 @@ impl Driver for Epoll {
                 insert(&mut known, fd);
             }
         }
+        if let Some(Some(alarm)) = self.alarm.get() {
+            Self::watch_alarm(&fresh, alarm)?;
+        }
         // The number stays the same, so that nobody has to be told of the new instance.
         sys::epoll::replace(&self.instance, &fresh)
     }
@@ -134,16 +202,16 @@ impl Driver for Epoll {
         events.ready.clear();
         match timeout {
             Timeout::Now => sys::epoll::wait(&self.instance, &mut events.room, 0)?,
-            Timeout::Forever => sys::epoll::wait(&self.instance, &mut events.room, -1)?,
+            Timeout::Forever => self.wait_for_ever(events)?,
             Timeout::Within(time) => self.wait_within(events, time)?,
         }
-        events
-            .ready
-            .extend(events.room.iter().map(|(flags, data)| Event {
-                token: Token::from_bits(data),
-                readable: flags & !sys::epoll::OUT != 0,
-                writable: flags & !sys::epoll::IN != 0,
-            }));
+        let heard = events.room.iter().map(|(flags, data)| Event {
+            token: Token::from_bits(data),
+            readable: flags & !sys::epoll::OUT != 0,
+            writable: flags & !sys::epoll::IN != 0,
+        });
+        let told = heard.filter(|event| event.token != Token::ALARM);
+        events.ready.extend(told);
         Ok(())
     }
 
@@ -204,11 +272,14 @@ fn remove(known: &mut [u64], fd: RawFd) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::{AsRawFd, OwnedFd};
     use std::sync::atomic::Ordering;
+    use std::thread;
     use std::time::Duration;
 
     use super::Epoll;
     use crate::driver::{Driver, Events, Timeout};
+    use crate::event::{Interest, Token};
     use crate::sys;
 
     #[test]
@@ -222,5 +293,86 @@ mod tests {
             .unwrap();
         assert!(sys::clock::monotonic() - before >= 0.0015);
         assert!(events.is_empty());
+    }
+
+    /// An instance with a bell that ends a wait of `millis`, so that its alarm stays set.
+    fn alarmed(millis: u64) -> (Epoll, OwnedFd, Events) {
+        let (epoll, bell, mut events) = (
+            Epoll::new().unwrap(),
+            sys::bell::bell().unwrap(),
+            Events::new(),
+        );
+        epoll
+            .arm(bell.as_raw_fd(), Token::BELL, Interest::EDGE)
+            .unwrap();
+        sys::bell::ring(&bell).unwrap();
+        let time = Timeout::Within(Duration::from_millis(millis));
+        epoll.wait(&mut events, time).unwrap();
+        assert_eq!(events.len(), 1);
+        let alarm = epoll.alarm.get().unwrap().as_ref().unwrap();
+        let time = Duration::from_millis(millis);
+        assert!(alarm.goes_off_within(sys::clock::monotonic(), time));
+        (epoll, bell, events)
+    }
+
+    /// How many milliseconds a wait takes that hears nothing.
+    fn waits(epoll: &Epoll, events: &mut Events, millis: u64) -> f64 {
+        let before = sys::clock::monotonic();
+        let time = Timeout::Within(Duration::from_millis(millis));
+        epoll.wait(events, time).unwrap();
+        assert!(events.is_empty());
+        (sys::clock::monotonic() - before) * 1e3
+    }
+
+    #[test]
+    fn an_alarm_of_a_wait_that_is_over_ends_no_other() {
+        let (epoll, bell, mut events) = alarmed(30);
+        assert!(waits(&epoll, &mut events, 60) >= 60.0);
+        let (epoll, other, mut rung) = alarmed(15);
+        drop((bell, events));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(60));
+                sys::bell::ring(&other).unwrap();
+            });
+            epoll.wait(&mut rung, Timeout::Forever).unwrap();
+        });
+        assert_eq!(rung.len(), 1);
+    }
+
+    #[test]
+    fn an_alarm_that_has_gone_off_is_nothing_to_tell() {
+        let (epoll, bell, mut events) = alarmed(10);
+        thread::sleep(Duration::from_millis(20));
+        epoll.wait(&mut events, Timeout::Now).unwrap();
+        assert!(events.is_empty());
+        sys::bell::ring(&bell).unwrap();
+        epoll.wait(&mut events, Timeout::Forever).unwrap();
+        assert_eq!(events.len(), 1);
+        assert!(waits(&epoll, &mut events, 20) >= 20.0);
+    }
+
+    #[test]
+    fn a_late_alarm_is_set_anew_for_who_must_wake_sooner() {
+        for millis in [5, 20] {
+            let (epoll, _bell, mut events) = alarmed(60_000);
+            let waited = waits(&epoll, &mut events, millis);
+            assert!((f64::from(u32::try_from(millis).unwrap())..30_000.0).contains(&waited));
+        }
+    }
+
+    #[test]
+    fn an_alarm_serves_an_instance_that_begins_anew() {
+        let (epoll, _bell, mut events) = alarmed(100);
+        epoll.renew(&[]).unwrap();
+        let waited = waits(&epoll, &mut events, 150);
+        assert!((150.0..30_000.0).contains(&waited));
+    }
+
+    #[test]
+    fn where_there_is_no_alarm_each_wait_has_a_timer() {
+        let (epoll, mut events) = (Epoll::new().unwrap(), Events::new());
+        epoll.alarm.set(None).unwrap();
+        assert!(waits(&epoll, &mut events, 20) >= 20.0);
     }
 }

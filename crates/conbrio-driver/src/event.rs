@@ -13,6 +13,8 @@ impl Token {
     pub const WAKE: Self = Self(u64::MAX);
     /// The registration of the bell that other threads ring; nor this one.
     pub const BELL: Self = Self(u64::MAX - 1);
+    /// The registration of a driver's own alarm, which it tells nobody of.
+    pub const ALARM: Self = Self(u64::MAX - 2);
 
     /// Tells whether it names a loop's own wake-up.
     #[inline]

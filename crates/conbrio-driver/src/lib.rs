@@ -3,6 +3,7 @@
 //! A crate of its own so that the compiler keeps it ignorant of order, of bytes owed and of
 //! Python. `unsafe` stands in [`sys`] only.
 
+pub mod alarm;
 pub mod any;
 pub mod driver;
 pub mod epoll;

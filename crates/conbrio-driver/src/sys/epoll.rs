@@ -44,6 +44,12 @@ impl Room {
         self.list.iter().map(|event| (event.events, event.u64))
     }
 
+    /// Tells whether the last wait left one event, and that has this data.
+    #[inline]
+    pub fn is_only(&self, data: u64) -> bool {
+        matches!(*self.list, [event] if event.u64 == data)
+    }
+
     /// Says how many events fit.
     #[inline]
     fn most(&self) -> libc::c_int {

@@ -6,6 +6,7 @@
 use std::io;
 
 pub mod address;
+pub mod alarm;
 pub mod bell;
 pub mod clock;
 pub mod datagram;

@@ -48,8 +48,6 @@ pub(crate) struct StreamTransport {
     weak_references: Cell<usize>,
     /// The Python socket, if it was given or asked for.
     sock: Slot,
-    /// The descriptor, while no Python socket owns it.
-    own: Guarded<Option<OwnedFd>>,
     /// The server that accepted the connection.
     server: Slot,
     protocol: Protocol,
@@ -62,6 +60,8 @@ pub(crate) struct StreamTransport {
     outbox: Guarded<Outbox<Chunk>>,
     /// Both addresses, until somebody asks for them.
     ends: Guarded<KeptEnds>,
+    /// The descriptor, while no Python socket owns it.
+    own: Guarded<Option<OwnedFd>>,
     fd: Cell<RawFd>,
     life: Life,
 }
@@ -152,7 +152,6 @@ impl StreamTransport {
             dict: Slot::empty(),
             weak_references: Cell::new(0),
             sock: Slot::empty(),
-            own: Guarded::new(None),
             server: Slot::empty(),
             protocol: Protocol::none(),
             context: Slot::empty(),
@@ -160,6 +159,7 @@ impl StreamTransport {
             reason: Slot::empty(),
             outbox: Guarded::new(Outbox::new()),
             ends: Guarded::new(KeptEnds::default()),
+            own: Guarded::new(None),
             fd: Cell::new(-1),
             life: Life::default(),
         }
