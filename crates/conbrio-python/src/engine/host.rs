@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 use super::{Devices, Engine};
 use crate::ffi::{
     Instance, Object, Outcome, Raised, arenas, as_float, call, call_method, check_signals, object,
-    raise, take_raised,
+    raise, refill_bytes, take_raised,
 };
 use crate::names;
 use crate::report::os_error;
@@ -55,6 +55,7 @@ impl Host for Running<'_, '_> {
             Timeout::Now => devices.driver.wait(&mut events, timeout),
             _ => self.sleep(&devices, &mut events, timeout)?,
         };
+        refill_bytes(self.py);
         let answer = match waited {
             Ok(()) => self.hear(&devices, &events),
             Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),

@@ -38,7 +38,7 @@ pub(crate) use audit::is_audited;
 pub(crate) use buffer::Buffer;
 pub(crate) use builtin::Builtin;
 pub(crate) use bytearray::{bytearray, bytearray_len, extend_bytearray, is_bytearray};
-pub(crate) use bytes::{Bytes, bytes, filled_bytes};
+pub(crate) use bytes::{Bytes, bytes, filled_bytes, refill_bytes};
 pub(crate) use call::{
     as_float, attribute, attribute_if_any, call, call_keyword, call_method, call_tuple,
     check_signals, file_descriptor, float, is_callable, is_coroutine, is_empty, is_equal,
