@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from loopkit import certificates, peers
-from loopkit.tls import dial, hang_up
+from loopkit import peers
+from loopkit.tls import answer_of
 
 
 class Fails(asyncio.Protocol):
@@ -78,15 +78,8 @@ def test_what_was_written_before_an_exception_is_sent(run, kind, method):
 
 def test_the_same_over_tls(run):
     async def main():
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda loop, context: None)
-        server = await loop.create_server(Fails, "127.0.0.1", 0, ssl=certificates.server())
-        async with server:
-            reader, writer = await dial(server.sockets[0].getsockname()[1])
-            writer.write(b"x")
-            received = await reader.readexactly(8)
-            await hang_up(writer)
-        return received
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+        return await answer_of(Fails, 8)
 
     assert run(main()) == b"so long!"
 

@@ -14,42 +14,34 @@ from loopkit.pipes import ends, reading, writing
 SIZE = 1_000_000
 
 
-def test_a_pipe_made_to_block_stops_no_other_thread(run):
+@pytest.mark.parametrize("when", ["before", "while it waits"])
+def test_a_pipe_made_to_block_stops_no_other_thread(run, when):
     async def main():
         transport, protocol, out = await writing()
-        os.set_blocking(transport.get_extra_info("pipe").fileno(), True)
         received = []
 
         def read():
             while data := os.read(out.fileno(), 65536):
                 received.append(len(data))
 
+        def make_block():
+            os.set_blocking(transport.get_extra_info("pipe").fileno(), True)
+
         reader = threading.Thread(target=read)
-        reader.start()
-        transport.write(b"x" * SIZE)
+        if when == "before":
+            make_block()
+            reader.start()
+            transport.write(b"x" * SIZE)
+        else:
+            transport.write(b"x" * SIZE)
+            assert transport.get_write_buffer_size() > 0
+            make_block()
+            reader.start()
         transport.close()
         assert await protocol.lost is None
         reader.join(10)
         out.close()
         return sum(received)
-
-    assert run(main()) == SIZE
-
-
-def test_what_waits_is_written_to_a_pipe_made_to_block(run):
-    async def main():
-        transport, protocol, out = await writing()
-        transport.write(b"x" * SIZE)
-        assert transport.get_write_buffer_size() > 0
-        os.set_blocking(transport.get_extra_info("pipe").fileno(), True)
-        reader = threading.Thread(target=lambda: received.extend(out.read()))
-        received = bytearray()
-        reader.start()
-        transport.close()
-        assert await protocol.lost is None
-        reader.join(10)
-        out.close()
-        return len(received)
 
     assert run(main()) == SIZE
 

@@ -9,9 +9,9 @@ from asyncio import trsock
 
 import pytest
 
-from loopkit import certificates, peers
+from loopkit import peers
 from loopkit.datagrams import end, endpoint, name_of, peer
-from loopkit.tls import dial, hang_up
+from loopkit.tls import answer_of
 
 
 def test_it_is_asyncios_own(run):
@@ -76,15 +76,8 @@ def test_the_same_over_tls(run):
                 self.transport.write(b"so long!")
                 self.sock.shutdown(socket.SHUT_WR)
 
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda loop, context: None)
-        server = await loop.create_server(Answers, "127.0.0.1", 0, ssl=certificates.server())
-        async with server:
-            reader, writer = await dial(server.sockets[0].getsockname()[1])
-            writer.write(b"x")
-            received = await reader.readexactly(8)
-            await hang_up(writer)
-        return received
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+        return await answer_of(Answers, 8)
 
     assert run(main()) == b"so long!"
 

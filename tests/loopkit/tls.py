@@ -40,3 +40,15 @@ async def hang_up(writer: asyncio.StreamWriter) -> None:
     """Close a stream."""
     writer.close()
     await writer.wait_closed()
+
+
+async def answer_of(factory: Callable[[], asyncio.Protocol], length: int) -> bytes:
+    """Send one byte over TLS to a server of such protocols; return what it answers, which is so long."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(factory, HOST, 0, ssl=certificates.server())
+    async with server:
+        reader, writer = await dial(server.sockets[0].getsockname()[1])
+        writer.write(b"x")
+        received = await reader.readexactly(length)
+        await hang_up(writer)
+    return received
