@@ -21,11 +21,12 @@ from ._conbrio import DatagramTransport, EventLoop, StreamTransport, serve, set_
 from ._connect import Dials, resolve_literal, wants_numbers
 from ._hints import unhinted
 from ._jobs import Jobs, executes_as_usual
-from ._serve import Listener, accepts_as_socket
+from ._serve import Listener
 from ._sock import SocketVerbs
+from ._sockets import SOCKET, accepts_as_socket, sends_as_socket
 from ._spawn import Spawning, own_watcher
 from ._tls import StartTls, TlsProtocol, TlsProtocols
-from ._transports import Transports, sends_as_socket
+from ._transports import Transports
 
 if sys.version_info < (3, 14):
     from ._registry import adopt
@@ -269,7 +270,7 @@ class Loop(  # type: ignore[misc]  # mypy cannot compare signatures that end in 
         context: contextvars.Context | None = None,
     ) -> asyncio.Transport:
         """Make the transport of a connected socket; ``waiter`` hears that it has begun."""
-        if type(sock) is not socket.socket and not sends_as_socket(type(sock)):
+        if type(sock) is not SOCKET and not sends_as_socket(type(sock)):
             # Somebody's own idea of a socket, with its own `send`: CPython's transport calls it.
             given = {} if context is None else {"context": context}
             return super()._make_socket_transport(  # type: ignore[no-any-return,misc]
@@ -287,7 +288,7 @@ class Loop(  # type: ignore[misc]  # mypy cannot compare signatures that end in 
         extra: dict[str, Any] | None = None,
     ) -> asyncio.DatagramTransport:
         """Make the transport of a datagram socket; ``waiter`` hears that it has begun."""
-        if not issubclass(type(sock), socket.socket):
+        if not issubclass(type(sock), SOCKET):
             # Somebody's own idea of a socket: CPython's transport calls it.
             return super()._make_datagram_transport(  # type: ignore[no-any-return,misc]
                 sock, protocol, address, waiter, extra

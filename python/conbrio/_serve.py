@@ -10,17 +10,17 @@ import asyncio
 import contextvars
 import errno
 import logging
-import socket
 from asyncio import constants, trsock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
     from typing import Any
 
     from ._loop import Loop
 
-__all__ = ["Listener", "accepts_as_socket"]
+__all__ = ["Listener"]
 
 # ruff: noqa: SLF001 - it works with loop methods that CPython names and shapes
 
@@ -28,11 +28,6 @@ __all__ = ["Listener", "accepts_as_socket"]
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 logger = logging.getLogger("asyncio")
-
-
-def accepts_as_socket(kind: type) -> bool:
-    """Tell whether a class of sockets accepts by its descriptor alone, as Python's own does."""
-    return issubclass(kind, socket.socket) and kind.accept is socket.socket.accept
 
 
 class Listener:

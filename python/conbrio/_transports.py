@@ -7,7 +7,6 @@ what a transport is.
 
 from __future__ import annotations
 
-import socket
 import weakref
 
 TYPE_CHECKING = False
@@ -16,17 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-__all__ = ["Transports", "sends_as_socket"]
-
-# What asyncio's transports ask of a socket, and ours ask of its descriptor.
-MOVES = ("recv", "recv_into", "send", "sendmsg", "shutdown")
-
-
-def sends_as_socket(kind: type) -> bool:
-    """Tell whether a class of sockets moves bytes by its descriptor alone, as Python's own does."""
-    return issubclass(kind, socket.socket) and all(
-        getattr(kind, name) is getattr(socket.socket, name) for name in MOVES
-    )
+__all__ = ["Transports"]
 
 
 class Transports(dict[int, "Any"]):

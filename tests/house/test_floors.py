@@ -42,7 +42,7 @@ FLOORS: dict[str, list[str]] = {
     ],
     "conbrio": [
         "_abi _conbrio",
-        "_standing _hints",
+        "_standing _hints _sockets",
         "_connect _serve _sock _tls _transports _trsock _datagram _spawn _sendfile _jobs _eager _fallback _registry _sync",
         "_streams",
         "_loop _swaps",

@@ -302,7 +302,7 @@ imports! {
     sendfile_not_available = "asyncio.exceptions", "SendfileNotAvailableError";
     sendfile_mode = "asyncio.constants", "_SendfileMode";
     set_result_unless_cancelled = "asyncio.futures", "_set_result_unless_cancelled";
-    socket_class = "socket", "socket";
+    socket_class = "conbrio._sockets", "SOCKET";
     ssl_again_errors = "asyncio.sslproto", "SSLAgainErrors";
     ssl_object = "ssl", "SSLObject";
     transport_socket = "conbrio._trsock", "TransportSocket";

@@ -1,0 +1,48 @@
+"""``socket.socket`` replaced by something that is no class, as tests and proxies do."""
+
+import asyncio
+import socket
+
+import pytest
+
+real = socket.socket
+
+
+@pytest.fixture
+def _patched(monkeypatch):
+    """Put a function in the place of the class."""
+    monkeypatch.setattr(socket, "socket", lambda *args, **options: real(*args, **options))
+
+
+@pytest.mark.usefixtures("_patched")
+def test_everything_that_asks_for_the_class_of_a_socket_goes_on(run):
+    async def main():
+        loop = asyncio.get_running_loop()
+        near, far = socket.socketpair()
+        near.setblocking(False)
+        far.setblocking(False)
+        await loop.sock_sendall(near, b"hello")
+        assert await loop.sock_recv(far, 5) == b"hello"
+        transport, _ = await loop.create_connection(asyncio.Protocol, sock=near)
+        transport.write(b"again")
+        assert await loop.sock_recv(far, 5) == b"again"
+        transport.close()
+        far.close()
+        endpoint, _ = await loop.create_datagram_endpoint(
+            asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0)
+        )
+        endpoint.close()
+
+        async def answer(reader, writer):
+            writer.write(await reader.read(9))
+            writer.close()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        async with server:
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.write(b"and again")
+            assert await reader.read() == b"and again"
+            writer.close()
+            await writer.wait_closed()
+
+    run(main())
