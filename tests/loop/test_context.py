@@ -240,3 +240,72 @@ def test_threads_have_contexts_of_their_own(loop_factory, no_leaks):
     thread.join()
     variable.reset(token)
     assert ends == [("default", "thread")]
+
+
+def test_who_handles_exceptions_sees_what_the_callback_has_set(same):
+    """In the failed callback's context, as a log line's request number wants it."""
+
+    def scenario(loop):
+        heard = []
+
+        def handle(_, told):
+            get = getattr(told["handle"], "get_context", contextvars.copy_context)
+            heard.append([variable.get(), get().get(variable)])
+
+        def fails(*_):
+            variable.set("set by the callback")
+            raise ValueError
+
+        loop.set_exception_handler(handle)
+        loop.call_soon(fails)
+        kept = loop.call_soon(fails)
+        loop.call_soon(fails, context=contextvars.copy_context())
+        loop.call_soon_threadsafe(fails)
+        later = loop.call_later(0, fails)
+        future = loop.create_future()
+        future.add_done_callback(fails)
+        future.set_result(None)
+        loop.run_until_complete(asyncio.sleep(0.01))
+        assert not kept.cancelled()
+        assert not later.cancelled()
+        return heard
+
+    assert len(same(scenario)) == 6
+
+
+def test_a_protocol_that_fails_at_its_end_is_reported_in_its_context(same):
+    class Fails(asyncio.Protocol):
+        def connection_lost(self, exc):
+            variable.set("set at the end")
+            raise ValueError
+
+    async def scenario(loop):
+        heard = []
+        loop.set_exception_handler(lambda _, told: heard.append(variable.get()))
+        transport, _, far = await peers.connected(Fails, peers.unix_pair)
+        transport.close()
+        await peers.until(lambda: heard)
+        far.close()
+        return heard
+
+    assert len(same(scenario)) == 1
+
+
+@pytest.mark.conbrio_only
+def test_a_write_that_finds_the_loss_tells_it_in_the_connections_context(run):
+    class Hears(Recorder):
+        def connection_lost(self, exc):
+            super().connection_lost(exc)
+            self.calls.append(variable.get())
+
+    async def main():
+        variable.set("connected")
+        transport, protocol, far = await peers.connected(Hears, peers.unix_pair)
+        transport.pause_reading()
+        far.close()
+        variable.set("written")
+        transport.write(b"x")
+        await protocol.lost
+        return protocol.calls
+
+    assert run(main())[-1] == "connected"

@@ -250,12 +250,18 @@ pub(crate) fn run(py: Python<'_>, handle: &Object, fields: &HandleFields) -> Out
         None => call(py, &callback, &[]),
     };
     context::leave(py, &context);
-    if !context.is(&captured) {
-        keep_or_give_back(handle, fields, context);
-    }
     match answer {
-        Ok(_) => Ok(()),
-        Err(raised) => failed(py, handle, fields, raised),
+        Ok(_) => {
+            if !context.is(&captured) {
+                keep_or_give_back(handle, fields, context);
+            }
+            Ok(())
+        }
+        Err(raised) => {
+            // Who hears of it is called in this context, and may ask for it.
+            fields.context.set(context);
+            failed(py, handle, fields, raised)
+        }
     }
 }
 

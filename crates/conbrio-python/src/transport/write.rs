@@ -232,13 +232,42 @@ fn is_single(py: Python<'_>, this: &Instance<StreamTransport>, engine: &Instance
 /// The end of the turn.
 fn flush_due(py: Python<'_>, this: Own<StreamTransport>) -> Outcome<()> {
     this.life.flush_due.set(false);
-    let answer = this.settle(py);
-    guarded(py, &this, "_write_ready", answer)
+    if !this.has_to_send(py) {
+        return Ok(());
+    }
+    match send(py, &this) {
+        Ok(Flush::Done) => Ok(()),
+        sent => go_on_in_context(py, &this, sent),
+    }
+}
+
+/// What comes of a send that has not taken all, in the protocol's own context: who wrote has come to an end.
+#[cold]
+fn go_on_in_context(
+    py: Python<'_>,
+    this: &Own<StreamTransport>,
+    sent: io::Result<Flush>,
+) -> Outcome<()> {
+    let Some(context) = this.context.share() else {
+        return go_on(py, this, sent);
+    };
+    let answer = context::enter(py, &context).and_then(|()| {
+        let answer = go_on(py, this, sent);
+        context::leave(py, &context);
+        answer
+    });
+    guarded(py, this, "_write_ready", answer)
 }
 
 /// Sends what is owed; what the system does not take waits until the descriptor is writable.
 fn flush(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<()> {
-    match send(py, this) {
+    let sent = send(py, this);
+    go_on(py, this, sent)
+}
+
+#[inline]
+fn go_on(py: Python<'_>, this: &Instance<StreamTransport>, sent: io::Result<Flush>) -> Outcome<()> {
+    match sent {
         Ok(Flush::Done) => Ok(()),
         Ok(Flush::Blocked) => {
             let Some(engine) = this.engine() else {
@@ -341,10 +370,17 @@ impl Instance<StreamTransport> {
     /// What the protocol or the exception handler lets through.
     #[inline]
     pub(super) fn settle(&self, py: Python<'_>) -> Outcome<()> {
-        if self.life.writing.get() || self.life.lost.get() != 0 || self.owed(py) == 0 {
-            return Ok(());
+        if self.has_to_send(py) {
+            flush(py, self)
+        } else {
+            Ok(())
         }
-        flush(py, self)
+    }
+
+    /// Whether something is owed that does not wait until the descriptor is writable.
+    #[inline]
+    fn has_to_send(&self, py: Python<'_>) -> bool {
+        !self.life.writing.get() && self.life.lost.get() == 0 && self.owed(py) > 0
     }
 
     /// Offers the system what would be sent at the end of the turn, as CPython has when it was written, and asks for no more:
