@@ -277,3 +277,25 @@ def test_tls_within_tls(run, end):
         return received
 
     assert run(main()) == b"inside"
+
+
+def test_a_limit_of_nothing_pauses_nobody_who_owes_nothing(run):
+    async def main():
+        server, protocol, reader, writer = await tls_pair(
+            asyncio.get_running_loop(), peers.Recorder
+        )
+        transport = await protocol.made
+        transport.set_write_buffer_limits(high=0)
+        for _ in range(3):
+            transport.write(b"small")
+            await asyncio.sleep(0)
+        await reader.readexactly(15)
+        await asyncio.sleep(0.01)
+        assert transport.get_write_buffer_size() == 0
+        calls = [call for call in protocol.calls if call in ("pause", "resume")]
+        transport.abort()
+        writer.transport.abort()
+        server.close()
+        return calls[-1:]
+
+    assert run(main()) in ([], ["resume"])

@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import gc
 import os
+import socket
 import time
 import weakref
 
@@ -405,5 +406,97 @@ def test_streams_by_line_and_by_size(run):
         for each in (writer, other_writer):
             each.close()
             await each.wait_closed()
+
+    run(main())
+
+
+def test_who_takes_over_while_a_buffer_is_asked_for_hears_of_the_bytes(same):
+    class Buffered(asyncio.BufferedProtocol):
+        def __init__(self, heard, successor=None):
+            self.heard, self.successor, self.buffer = heard, successor, bytearray(8)
+
+        def connection_made(self, transport):
+            self.transport = transport
+
+        def get_buffer(self, sizehint):
+            if self.successor is not None:
+                self.transport.set_protocol(self.successor)
+            return self.buffer
+
+        def buffer_updated(self, nbytes):
+            self.heard.append(["first" if self.successor else "second", nbytes])
+
+    async def scenario(loop):
+        heard = []
+        protocol = Buffered(heard, Buffered(heard))
+        near, far = peers.unix_pair()
+        transport, _ = await loop.create_connection(lambda: protocol, sock=near)
+        await loop.sock_sendall(far, b"bytes")
+        await peers.until(lambda: heard)
+        transport.abort()
+        far.close()
+        await asyncio.sleep(0)
+        return heard
+
+    assert same(scenario) == [["second", 5]]
+
+
+ENDLESS = [
+    {"high": float("inf")},
+    {"high": float("nan"), "low": 0},
+    {"high": float("-inf")},
+    {"high": 5, "low": float("inf")},
+    {"low": float("nan")},
+]
+
+
+@pytest.mark.parametrize("marks", ENDLESS, ids=str)
+def test_marks_between_which_nothing_lies_are_refused(same, marks):
+    async def scenario(loop):
+        transport, protocol, far = await connected()
+        with pytest.raises(ValueError, match="must be") as refused:
+            transport.set_write_buffer_limits(**marks)
+        assert transport.get_write_buffer_limits() == (16384, 65536)
+        await finish(transport, protocol, far)
+        return str(refused.value)
+
+    same(scenario)
+
+
+@pytest.mark.parametrize(
+    "marks", [{"low": float("inf")}, {"high": float("inf"), "low": 0}], ids=str
+)
+def test_an_endless_mark_never_pauses(run, marks):
+    async def main():
+        transport, protocol, far = await connected()
+        transport.set_write_buffer_limits(**marks)
+        transport.write(bytes(10_000_000))
+        assert transport.get_write_buffer_size() > 1_000_000
+        await finish(transport, protocol, far)
+        return "pause" in protocol.calls
+
+    assert not run(main())
+
+
+NOTHING = "'NoneType' object has no attribute '{}'"
+
+
+@pytest.mark.beyond_asyncio("leaves what it has made unclosed")
+def test_no_protocol_is_told_as_asyncio_tells_it(run):
+    async def main():
+        loop = asyncio.get_running_loop()
+        near, far = peers.unix_pair()
+        with near, far, socket.socket(type=socket.SOCK_DGRAM) as sock:
+            makers = [
+                loop.create_connection(lambda: None, sock=near),
+                loop.connect_accepted_socket(lambda: None, far),
+                loop.create_datagram_endpoint(lambda: None, sock=sock),
+            ]
+            for making in makers:
+                with pytest.raises(AttributeError, match=NOTHING.format("connection_made")):
+                    await making
+            for making in (loop.connect_read_pipe, loop.connect_write_pipe):
+                with pytest.raises(AttributeError, match=NOTHING.format("fileno")):
+                    await making(asyncio.Protocol, None)
 
     run(main())

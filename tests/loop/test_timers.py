@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import decimal
+import fractions
 import gc
 import math
 import random
@@ -85,8 +87,6 @@ def test_a_loop_with_only_a_far_deadline_waits_quietly(loop):
 
 
 def test_deadlines_may_be_integers_and_fractions(loop):
-    import fractions
-
     order = []
     now = loop.time()
     loop.call_at(int(now) - 1, order.append, "whole")
@@ -294,3 +294,32 @@ def test_a_moment_is_given_back_as_it_was_given(loop):
     assert isinstance(timer.when(), int)
     assert isinstance(loop.call_later(1, print).when(), float)
     timer.cancel()
+
+
+def test_a_delay_is_added_to_the_time_as_python_adds(same):
+    class Float:
+        def __float__(self):
+            return 0.0
+
+    delays = [
+        0,
+        True,
+        0.0,
+        fractions.Fraction(1, 1000),
+        decimal.Decimal(0),
+        "1",
+        Float(),
+        [],
+        2**70,
+    ]
+
+    def scenario(loop):
+        heard = []
+        for delay in delays:
+            try:
+                loop.call_later(delay, heard.append, "called").cancel()
+            except (TypeError, OverflowError) as error:
+                heard.append(str(error))
+        return heard
+
+    assert len(same(scenario)) == 4

@@ -8,7 +8,7 @@ use super::{eager, fallback, shape, sleeping};
 use crate::engine::Engine;
 use crate::ffi::{
     Args, Builder, Instance, Leading, Names, Object, Outcome, Own, Parameters, Ref, as_float,
-    call_keyword, call_method, float, is_float, is_true, object,
+    call_keyword, call_method, float, is_float, is_int, is_true, object,
 };
 use crate::handle::{self, call_at, expire};
 use crate::task::{self, Making, Task};
@@ -132,7 +132,7 @@ fn call_later(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcom
     if this.thread.get() == 0 {
         shape::look(py, this);
     }
-    let when = this.now(py)? + as_float(py, delay)?;
+    let when = later(py, this.now(py)?, delay)?;
     if this.plain_timers.get() {
         return timer(py, this, when, callback, rest, context);
     }
@@ -144,6 +144,19 @@ fn call_later(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcom
     let none = Ref::none();
     let context = (names::context(py), context.unwrap_or(&none));
     call_keyword(py, &call_at, &all, context)
+}
+
+/// The moment `delay` after `now`.
+///
+/// # Errors
+/// What Python raises when it adds the two.
+#[inline]
+fn later(py: Python<'_>, now: f64, delay: &Object) -> Outcome<f64> {
+    if is_float(delay) || is_int(delay) {
+        return Ok(now + as_float(py, delay)?);
+    }
+    let when = float(py, now)?.bind(py).add(delay.bind(py))?;
+    as_float(py, object(&when))
 }
 
 fn call_at_method(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<Ref> {

@@ -254,7 +254,8 @@ fn carry(py: Python<'_>, this: &Instance<TlsFlow>, data: &Object) -> Outcome<()>
 #[expect(clippy::cast_precision_loss, reason = "marks are compared roughly")]
 pub(super) fn control_writing(py: Python<'_>, this: &Instance<TlsFlow>) -> Outcome<()> {
     let (size, paused) = (this.owed(py)? as f64, &this.switches.app_writing);
-    if size >= this.outgoing.high.get() && !paused.get() {
+    // CPython: pauses also where nothing is owed, if the mark is 0, and may never go on.
+    if size > 0.0 && size >= this.outgoing.high.get() && !paused.get() {
         paused.set(true);
         tell(
             py,

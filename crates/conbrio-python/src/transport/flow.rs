@@ -205,6 +205,7 @@ impl<T: Pressed> Instance<T> {
         high: Option<&Object>,
         low: Option<&Object>,
     ) -> Outcome<()> {
+        refuse_endless(py, high, low)?;
         let (high, low) = (mark(py, high)?, mark(py, low)?);
         self.set_marks(py, high, low)
             .map_err(|bad| PyValueError::new_err(bad.to_string()).into())
@@ -225,13 +226,30 @@ fn mark(py: Python<'_>, mark: Option<&Object>) -> Outcome<Option<i64>> {
         // CPython: compares whatever it is given, so fractions and infinity do.
         Err(error) => match mark.extract::<f64>() {
             #[expect(clippy::cast_possible_truncation, reason = "saturates, as a mark may")]
-            Ok(mark) if mark.is_finite() => Ok(Some(mark.floor() as i64)),
-            // A quarter of infinity is none either, and CPython finds nothing above it.
-            Ok(mark) => {
-                let words = format!("high ({mark}) must be >= low (nan) must be >= 0");
-                Err(PyValueError::new_err(words).into())
-            }
+            Ok(mark) => Ok(Some(mark.floor() as i64)),
             Err(_) => Err(error.into()),
         },
     }
+}
+
+/// Refuses marks of which CPython finds that no number lies between them: a quarter of infinity is none.
+///
+/// # Errors
+/// `ValueError` with CPython's words.
+fn refuse_endless(py: Python<'_>, high: Option<&Object>, low: Option<&Object>) -> Outcome<()> {
+    let given = |mark: Option<&Object>| {
+        let mark = mark.filter(|mark| !mark.is_none())?.bind(py);
+        Some((mark.extract::<f64>().ok()?, mark.repr().ok()?.to_string()))
+    };
+    let ((high, high_text), (low, low_text)) = match (given(high), given(low)) {
+        (Some(high), None) if !high.0.is_finite() => (high, (f64::NAN, "nan".into())),
+        (None, Some(low)) => ((low.0 * 4.0, low.1.clone()), low),
+        (Some(high), Some(low)) => (high, low),
+        _ => return Ok(()),
+    };
+    if (high.is_finite() && low.is_finite()) || (high >= low && low >= 0.0) {
+        return Ok(());
+    }
+    let words = format!("high ({high_text}) must be >= low ({low_text}) must be >= 0");
+    Err(PyValueError::new_err(words).into())
 }

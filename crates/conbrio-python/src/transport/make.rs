@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use conbrio_driver::sys::socket;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::attributes::number;
 use super::ending::guarded;
@@ -13,8 +13,8 @@ use super::extra::KeptEnds;
 use super::{Ends, StreamTransport, is_known_family};
 use crate::engine::Engine;
 use crate::ffi::{
-    Builtin, Instance, Object, Outcome, Own, Ref, Thunk, attribute_if_any, call_method, object,
-    weak_reference,
+    Builtin, Instance, Object, Outcome, Own, Ref, Thunk, attribute, attribute_if_any, call_method,
+    object, weak_reference,
 };
 use crate::{handle, names};
 
@@ -65,11 +65,12 @@ pub(super) fn init(
     args: &Object,
     keywords: Option<&Object>,
 ) -> Outcome<()> {
-    let names = [
+    let keys = [
         "loop", "sock", "protocol", "waiter", "extra", "server", "context",
     ];
-    let values = given(py, args, keywords, names)?;
+    let values = given(py, args, keywords, keys)?;
     let [event_loop, sock, protocol, waiter, extra, server, context] = &values;
+    refuse_none(py, protocol.as_ref(), names::connection_made(py))?;
     let (Some(event_loop), Some(sock), Some(protocol)) = (event_loop, sock, protocol) else {
         return Err(PyTypeError::new_err(
             "StreamTransport() needs a loop, a socket and a protocol",
@@ -85,6 +86,21 @@ pub(super) fn init(
         context: context.as_ref().map(object),
     };
     begin(py, this, &made, Connection::Socket(object(sock)))
+}
+
+/// Refuses `None`, as CPython would once it asked it for an attribute.
+///
+/// # Errors
+/// `AttributeError` if it is `None`.
+pub(super) fn refuse_none(
+    py: Python<'_>,
+    value: Option<&Bound<'_, PyAny>>,
+    name: &Bound<'_, PyString>,
+) -> Outcome<()> {
+    match value {
+        Some(_) => Ok(()),
+        None => attribute(py, &Ref::none(), name).map(drop),
+    }
 }
 
 /// The arguments of a constructor, by place or by name; `None` is as good as nothing.
@@ -232,7 +248,7 @@ fn schedule(
     made: &Made<'_>,
 ) -> Outcome<()> {
     engine.check_closed()?;
-    let connection_made = crate::ffi::attribute(py, made.protocol, names::connection_made(py))?;
+    let connection_made = attribute(py, made.protocol, names::connection_made(py))?;
     handle::ask_soon(py, engine, &connection_made, &[this.object()], made.context)?;
     this.follow_context(py)?;
     if engine.plain.get() {

@@ -203,7 +203,11 @@ fn receive_into(
         return end(py, this, protocol);
     }
     let Ok(number) = count.into_pyobject(py);
-    match call_method(py, protocol, names::buffer_updated(py), &[object(&number)]) {
+    // Whoever is the protocol by now: `get_buffer()` may have put another in its place.
+    let Some(protocol) = this.protocol.share() else {
+        return Ok(());
+    };
+    match call_method(py, &protocol, names::buffer_updated(py), &[object(&number)]) {
         Ok(_) => Ok(()),
         Err(raised) => fatal(
             py,

@@ -6,7 +6,7 @@ use conbrio_driver::sys::address::Address;
 use conbrio_driver::sys::socket;
 use pyo3::exceptions::{PyOSError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::PyDict;
 
 use super::{DatagramTransport, Way};
 use crate::engine::Engine;
@@ -17,7 +17,7 @@ use crate::ffi::{
 use crate::transport::attributes::number;
 use crate::transport::ending::guarded;
 use crate::transport::extra::{INET, INET6, UNIX, family};
-use crate::transport::make::enter;
+use crate::transport::make::{enter, given, refuse_none};
 use crate::{handle, names};
 
 /// What a transport is made of.
@@ -42,24 +42,10 @@ pub(super) fn init(
     args: &Object,
     keywords: Option<&Object>,
 ) -> Outcome<()> {
-    let args = args.bind(py).to_owned().cast_into::<PyTuple>();
-    let args = args.map_err(PyErr::from)?;
-    let keywords = keywords.map(|keywords| keywords.bind(py).to_owned().cast_into::<PyDict>());
-    let keywords = keywords.transpose().map_err(PyErr::from)?;
-    let given = |index: usize, name: &str| -> PyResult<Option<Bound<'_, PyAny>>> {
-        let named = match &keywords {
-            Some(keywords) => keywords.get_item(name)?,
-            None => None,
-        };
-        let value = args.get_item(index).ok().or(named);
-        Ok(value.filter(|value| !value.is_none()))
-    };
-    let names = ["loop", "sock", "protocol", "address", "waiter", "extra"];
-    let mut values = [const { None }; 6];
-    for (index, (value, name)) in values.iter_mut().zip(names).enumerate() {
-        *value = given(index, name)?;
-    }
+    let keys = ["loop", "sock", "protocol", "address", "waiter", "extra"];
+    let values = given(py, args, keywords, keys)?;
     let [event_loop, sock, protocol, address, waiter, extra] = &values;
+    refuse_none(py, protocol.as_ref(), names::connection_made(py))?;
     let (Some(event_loop), Some(sock), Some(protocol)) = (event_loop, sock, protocol) else {
         let text = "DatagramTransport() needs a loop, a socket and a protocol";
         return Err(PyTypeError::new_err(text).into());

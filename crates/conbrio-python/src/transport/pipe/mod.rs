@@ -18,7 +18,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::ending::{Ending, Ran, guarded, guarded_on, short_name};
-use super::make::given;
+use super::make::{given, refuse_none};
 use crate::engine::Engine;
 use crate::ffi::{
     Class, Instance, Object, Outcome, Own, Ref, Slot, Thunk, Visit, attribute, call_method,
@@ -128,8 +128,10 @@ fn init<T: End>(
     args: &Object,
     keywords: Option<&Object>,
 ) -> Outcome<()> {
-    let names = ["loop", "pipe", "protocol", "waiter", "extra"];
-    let [event_loop, file, protocol, waiter, extra] = given(py, args, keywords, names)?;
+    let keys = ["loop", "pipe", "protocol", "waiter", "extra"];
+    let [event_loop, file, protocol, waiter, extra] = given(py, args, keywords, keys)?;
+    refuse_none(py, file.as_ref(), names::fileno(py))?;
+    refuse_none(py, protocol.as_ref(), names::connection_made(py))?;
     let (Some(event_loop), Some(file), Some(protocol)) = (event_loop, file, protocol) else {
         let text = format!(
             "{}() needs a loop, a pipe and a protocol",
