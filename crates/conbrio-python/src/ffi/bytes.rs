@@ -105,6 +105,7 @@ pub(crate) fn bytes(py: Python<'_>, content: &[u8]) -> Outcome<Ref> {
     }
 }
 
+#[inline(never)]
 fn refilled(py: Python<'_>, content: &[u8]) -> Outcome<Ref> {
     // SAFETY: attached. Making and dropping a `bytes` runs no Python.
     let (next, kept) = unsafe { &mut *REFILLED.0.get() };
