@@ -1,12 +1,13 @@
 """The ``bytes`` that a program is given are its own: whatever it keeps of them stays as it was."""
 
 import asyncio
-import os
+import functools
 import random
+import socket
 
 import pytest
 
-from loopkit import peers
+from loopkit import peers, pipes
 
 SIZES = [100, 480, 1024, 1024, 1024, 1024, 4000, 8192, 8193]
 
@@ -64,18 +65,74 @@ def way(request):
     return WAYS[request.param]
 
 
+async def deliver(protocol, send):
+    """Send one message after the other, each once the one before has been heard; check what was kept."""
+    for number, message in enumerate(protocol.sent, 1):
+        await send(message)
+        await peers.until(lambda number=number: protocol.heard == number)
+    protocol.transport.close()
+    protocol.check()
+
+
 def test_of_a_stream_transport(run, way):
     async def main():
         loop = asyncio.get_running_loop()
-        sent = messages(1)
-        protocol, (near, far) = Keeps(sent, way), peers.unix_pair()
-        transport, _ = await loop.create_connection(lambda: protocol, sock=near)
-        for number, message in enumerate(sent, 1):
-            await loop.sock_sendall(far, message)
-            await peers.until(lambda number=number: protocol.heard == number)
-        transport.close()
+        protocol, (near, far) = Keeps(messages(1), way), peers.unix_pair()
+        await loop.create_connection(lambda: protocol, sock=near)
+        await deliver(protocol, functools.partial(loop.sock_sendall, far))
         far.close()
-        protocol.check()
+
+    run(main())
+
+
+def test_of_datagrams(run, way):
+    async def main():
+        loop = asyncio.get_running_loop()
+        protocol = Keeps(messages(2), way)
+        transport, _ = await loop.create_datagram_endpoint(
+            lambda: protocol, local_addr=("127.0.0.1", 0)
+        )
+        address = transport.get_extra_info("sockname")
+        with socket.socket(type=socket.SOCK_DGRAM) as far:
+            far.setblocking(False)
+            await deliver(protocol, lambda message: loop.sock_sendto(far, message, address))
+
+    run(main())
+
+
+def test_of_a_pipe(run, way):
+    async def main():
+        loop = asyncio.get_running_loop()
+        protocol, (out, into) = Keeps(messages(3), way), pipes.ends()
+        await loop.connect_read_pipe(lambda: protocol, out)
+
+        async def send(message):
+            into.write(message)
+
+        await deliver(protocol, send)
+        into.close()
+
+    run(main())
+
+
+def test_of_sock_recv_and_of_a_stream(run, way):
+    async def main():
+        loop = asyncio.get_running_loop()
+        sent = messages(4)
+        first, second = Keeps(sent, way), Keeps(sent, way)
+        near, far = peers.unix_pair()
+        end, other = peers.unix_pair()
+        reader, writer = await asyncio.open_connection(sock=end)
+        for message in sent:
+            await loop.sock_sendall(far, message)
+            await loop.sock_sendall(other, message)
+            first.data_received(await loop.sock_recv(near, 10_000))
+            second.data_received(await reader.readexactly(len(message)))
+        writer.close()
+        for each in (near, far, other):
+            each.close()
+        first.check()
+        second.check()
 
     run(main())
 
@@ -92,7 +149,7 @@ def test_what_is_still_owed_to_a_peer_is_not_overwritten(run):
         loop = asyncio.get_running_loop()
         near, far = peers.unix_pair()
         transport, _ = await loop.create_connection(Echo, sock=near)
-        sent, answers = messages(2), []
+        sent, answers = messages(5), []
 
         async def receive():
             left = sum(map(len, sent))
@@ -110,65 +167,5 @@ def test_what_is_still_owed_to_a_peer_is_not_overwritten(run):
         transport.close()
         far.close()
         assert b"".join(answers) == b"".join(sent)
-
-    run(main())
-
-
-def test_of_datagrams(run, way):
-    async def main():
-        loop = asyncio.get_running_loop()
-        sent = messages(3)
-        protocol = Keeps(sent, way)
-        transport, _ = await loop.create_datagram_endpoint(
-            lambda: protocol, local_addr=("127.0.0.1", 0)
-        )
-        address = transport.get_extra_info("sockname")
-        sender, _ = await loop.create_datagram_endpoint(
-            asyncio.DatagramProtocol, remote_addr=address
-        )
-        for number, message in enumerate(sent, 1):
-            sender.sendto(message)
-            await peers.until(lambda number=number: protocol.heard == number)
-        transport.close()
-        sender.close()
-        protocol.check()
-
-    run(main())
-
-
-def test_of_a_pipe(run, way):
-    async def main():
-        loop = asyncio.get_running_loop()
-        sent = messages(4)
-        protocol, (read, write) = Keeps(sent, way), os.pipe()
-        transport, _ = await loop.connect_read_pipe(lambda: protocol, os.fdopen(read, "rb"))
-        for number, message in enumerate(sent, 1):
-            os.write(write, message)
-            await peers.until(lambda number=number: protocol.heard == number)
-        os.close(write)
-        transport.close()
-        protocol.check()
-
-    run(main())
-
-
-def test_of_sock_recv_and_of_a_stream(run, way):
-    async def main():
-        loop = asyncio.get_running_loop()
-        sent = messages(5)
-        first, second = Keeps(sent, way), Keeps(sent, way)
-        near, far = peers.unix_pair()
-        end, other = peers.unix_pair()
-        reader, writer = await asyncio.open_connection(sock=end)
-        for message in sent:
-            await loop.sock_sendall(far, message)
-            await loop.sock_sendall(other, message)
-            first.data_received(await loop.sock_recv(near, 10_000))
-            second.data_received(await reader.readexactly(len(message)))
-        writer.close()
-        for each in (near, far, other):
-            each.close()
-        first.check()
-        second.check()
 
     run(main())
