@@ -3,12 +3,13 @@
 import asyncio
 import contextvars
 import decimal
+import socket
 import sys
 import threading
 
 import pytest
 
-from loopkit import peers
+from loopkit import peers, pipes
 from loopkit.peers import Recorder
 
 variable = contextvars.ContextVar("variable", default="default")
@@ -273,20 +274,72 @@ def test_who_handles_exceptions_sees_what_the_callback_has_set(same):
     assert len(same(scenario)) == 6
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="3.11 calls handlers outside of contexts")
-def test_a_protocol_that_fails_at_its_end_is_reported_in_its_context(same):
-    class Fails(asyncio.Protocol):
-        def connection_lost(self, exc):
-            variable.set("set at the end")
-            raise ValueError
+class Fails(asyncio.BaseProtocol):
+    """Fails at its end, with something set."""
 
+    def connection_lost(self, exc):
+        variable.set("set at the end")
+        raise ValueError
+
+
+async def stream(loop):
+    near, far = peers.unix_pair()
+    transport, _ = await loop.create_connection(Fails, sock=near)
+    return transport, far
+
+
+async def stream_that_owes(loop):
+    transport, far = await stream(loop)
+    transport.write(bytes(3_000_000))
+    return transport, far
+
+
+async def endpoint(loop):
+    transport, _ = await loop.create_datagram_endpoint(Fails, local_addr=("127.0.0.1", 0))
+    return transport, None
+
+
+async def endpoint_that_owes(loop):
+    near, far = (socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(2))
+    far.setblocking(False)
+    far.bind("")
+    near.connect(far.getsockname())
+    transport, _ = await loop.create_datagram_endpoint(Fails, sock=near)
+    for _ in range(1000):
+        transport.sendto(bytes(1000))
+    assert transport.get_write_buffer_size() > 0
+    return transport, far
+
+
+async def reading_pipe(loop):
+    out, into = pipes.ends()
+    transport, _ = await loop.connect_read_pipe(Fails, out)
+    return transport, into
+
+
+async def writing_pipe(loop):
+    out, into = pipes.ends()
+    transport, _ = await loop.connect_write_pipe(Fails, into)
+    return transport, out
+
+
+OWING = [stream_that_owes, endpoint_that_owes]
+
+
+@pytest.mark.parametrize("make", [stream, endpoint, reading_pipe, writing_pipe, *OWING])
+def test_a_protocol_that_fails_at_its_end_is_reported_in_its_context(same, make):
     async def scenario(loop):
         heard = []
-        loop.set_exception_handler(lambda _, told: heard.append(variable.get()))
-        transport, _, far = await peers.connected(Fails, peers.unix_pair)
+        loop.set_exception_handler(lambda _, told: heard.append([variable.get(), sorted(told)]))
+        transport, far = await make(loop)
         transport.close()
-        await peers.until(lambda: heard)
-        far.close()
+        while not heard:
+            if make in OWING:
+                await loop.sock_recv(far, 100_000)
+            await asyncio.sleep(0)
+        if far is not None:
+            far.close()
+        await asyncio.sleep(0)
         return heard
 
     assert len(same(scenario)) == 1

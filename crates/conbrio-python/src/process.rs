@@ -125,13 +125,10 @@ fn ended(py: Python<'_>, child: Own<Child>) -> Outcome<()> {
     if let Some(engine) = Instance::<Engine>::of(&event_loop) {
         drop(engine.unwatch(py, end.as_raw_fd(), Side::Reader));
     }
-    let answer = context::enter(py, &context).and_then(|()| {
-        let answer = returncode(py, &child).and_then(|code| {
-            drop(end);
-            tell(py, &child, code)
-        });
-        context::leave(py, &context);
-        answer
+    let answer = context::within(py, &context, || {
+        let code = returncode(py, &child)?;
+        drop(end);
+        tell(py, &child, code)
     });
     match answer {
         Ok(()) => Ok(()),

@@ -240,6 +240,22 @@ pub(crate) fn enter(_py: Python<'_>, context: &Object) -> Outcome<()> {
     }
 }
 
+/// Runs `user` in `context`. What it raises stays set meanwhile.
+///
+/// # Errors
+/// As `enter`, and what `user` raises.
+#[inline]
+pub(crate) fn within<R>(
+    py: Python<'_>,
+    context: &Object,
+    user: impl FnOnce() -> Outcome<R>,
+) -> Outcome<R> {
+    enter(py, context)?;
+    let answer = user();
+    leave(py, context);
+    answer
+}
+
 /// Leaves the context that `enter` entered. An exception set meanwhile stays set.
 #[inline]
 pub(crate) fn leave(_py: Python<'_>, context: &Object) {

@@ -11,7 +11,7 @@ use pyo3::types::{PyDict, PyString};
 use crate::engine::Engine;
 use crate::ffi::{
     Builder, Class, Instance, Object, Outcome, Own, Parameters, Raised, Ref, attribute_if_any,
-    call_keyword, object, raise, write_unraisable,
+    call_keyword, context, object, raise, write_unraisable,
 };
 use crate::handle::{self, Handle};
 use crate::names;
@@ -142,11 +142,33 @@ pub(super) fn fatal_exception<T: Ending>(
     T::force_close(py, this, exception)
 }
 
-/// A callback of a transport's, as a handle of asyncio's names it. The transport can have let go of loop and context by now.
-pub(super) struct Ran<'a> {
-    pub(super) event_loop: Option<Ref>,
-    pub(super) context: Option<&'a Object>,
-    pub(super) method: &'a str,
+/// A callback of a transport's, as a handle of asyncio's names it.
+struct Ran<'a> {
+    event_loop: Option<Ref>,
+    context: Option<&'a Object>,
+    method: &'a str,
+}
+
+/// Runs a callback of the transport's in `context`, and reports what it raises. The transport can let go of its loop meanwhile.
+///
+/// # Errors
+/// As `guarded`.
+pub(super) fn run_in<T: Ending>(
+    py: Python<'_>,
+    this: &Instance<T>,
+    context: &Object,
+    method: &str,
+    user: impl FnOnce() -> Outcome<()>,
+) -> Outcome<()> {
+    let ran = Ran {
+        event_loop: this.event_loop(),
+        context: Some(context),
+        method,
+    };
+    match context::within(py, context, user) {
+        Ok(()) => Ok(()),
+        Err(raised) => report_ran(py, this, &ran, raised),
+    }
 }
 
 /// Reports what no rule of transports has caught, as a callback's exception.
@@ -163,36 +185,30 @@ pub(super) fn guarded<T: Ending>(
         Ok(()) => Ok(()),
         Err(raised) => {
             let (event_loop, context) = (this.event_loop(), this.context());
-            let context = context.as_deref();
             let ran = Ran {
                 event_loop,
-                context,
+                context: context.as_deref(),
                 method,
             };
-            guarded_on(py, this, ran, Err(raised))
+            report_ran(py, this, &ran, raised)
         }
     }
 }
 
-/// The same where the transport can have let go of its loop meanwhile.
-///
-/// # Errors
-/// As `guarded`; without a loop, the exception itself.
-pub(super) fn guarded_on<T: Ending>(
+#[cold]
+fn report_ran<T: Ending>(
     py: Python<'_>,
     this: &Instance<T>,
-    ran: Ran<'_>,
-    answer: Outcome<()>,
+    ran: &Ran<'_>,
+    raised: Raised,
 ) -> Outcome<()> {
-    let Err(raised) = answer else { return Ok(()) };
-    let method = ran.method;
     let Some(event_loop) = &ran.event_loop else {
         return Err(raised);
     };
-    let exception = raised.take();
+    let (exception, method) = (raised.take(), ran.method);
     let message = || format!("Exception in callback {}.{method}()", short_name::<T>());
     // CPython: a handle ran it. Where ours has none, the transport says whose callback it was.
-    let handle = handle_of(py, this, event_loop, &ran).unwrap_or_else(|raised| {
+    let handle = handle_of(py, this, event_loop, ran).unwrap_or_else(|raised| {
         drop(raised.take());
         None
     });
@@ -204,7 +220,6 @@ pub(super) fn guarded_on<T: Ending>(
 }
 
 /// A handle of the transport's `method`, if Python sees one.
-#[cold]
 fn handle_of<T: Ending>(
     py: Python<'_>,
     this: &Instance<T>,

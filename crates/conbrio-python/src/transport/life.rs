@@ -7,7 +7,7 @@ use pyo3::exceptions::PyConnectionError;
 use pyo3::prelude::*;
 
 use super::StreamTransport;
-use super::ending::{Ending, Ran, fatal_exception, guarded, guarded_on};
+use super::ending::{Ending, fatal_exception, run_in};
 use super::extra::ask_local;
 use super::methods::text;
 use crate::engine::Engine;
@@ -94,12 +94,9 @@ fn lost(py: Python<'_>, this: Own<StreamTransport>) -> Outcome<()> {
         return Ok(());
     };
     let reason = this.reason.take().unwrap_or_else(Ref::none);
-    let answer = context::enter(py, &context).and_then(|()| {
-        let answer = connection_lost(py, &this, &reason);
-        context::leave(py, &context);
-        answer
-    });
-    guarded(py, &this, "_call_connection_lost", answer)
+    run_in(py, &this, &context, "_call_connection_lost", || {
+        connection_lost(py, &this, &reason)
+    })
 }
 
 /// Tells the protocol, closes the socket and forgets both. CPython: `_call_connection_lost`.
@@ -111,7 +108,6 @@ pub(super) fn connection_lost(
     this: &Instance<StreamTransport>,
     exception: &Object,
 ) -> Outcome<()> {
-    let event_loop = this.fields.event_loop.share();
     let told = match this.protocol.share() {
         Some(protocol) => protocol::connection_lost(py, &protocol, exception),
         None => Ok(()),
@@ -130,17 +126,7 @@ pub(super) fn connection_lost(
         .detach(py)
         .and_then(|()| this.disappoint_waiter(py))
         .map_err(Raised::take);
-    for exception in [told, closed, left].into_iter().filter_map(Result::err) {
-        let event_loop = event_loop.as_ref().map(|event_loop| event_loop.share());
-        let answer = Err(raise(exception));
-        let ran = Ran {
-            event_loop,
-            context: None,
-            method: "_call_connection_lost",
-        };
-        guarded_on(py, this, ran, answer)?;
-    }
-    Ok(())
+    told.and(closed).and(left).map_err(raise)
 }
 
 /// Closes the descriptor, whoever owns it.

@@ -11,10 +11,10 @@ use pyo3::prelude::*;
 
 use super::StreamTransport;
 use super::chunk::{Chunk, chunks, is_bytes_like, not_bytes};
-use super::ending::guarded;
+use super::ending::run_in;
 use super::life::{connection_lost, fatal_io};
 use crate::engine::Engine;
-use crate::ffi::{Buffer, Bytes, Instance, Object, Outcome, Own, Ref, Thunk, call_method, context};
+use crate::ffi::{Buffer, Bytes, Instance, Object, Outcome, Own, Ref, Thunk, call_method};
 use crate::names;
 use crate::report::{os_error, os_exception};
 
@@ -251,12 +251,7 @@ fn go_on_in_context(
     let Some(context) = this.context.share() else {
         return go_on(py, this, sent);
     };
-    let answer = context::enter(py, &context).and_then(|()| {
-        let answer = go_on(py, this, sent);
-        context::leave(py, &context);
-        answer
-    });
-    guarded(py, this, "_write_ready", answer)
+    run_in(py, this, &context, "_write_ready", || go_on(py, this, sent))
 }
 
 /// Sends what is owed; what the system does not take waits until the descriptor is writable.
@@ -311,12 +306,9 @@ fn heard(py: Python<'_>, this: Own<StreamTransport>) -> Outcome<()> {
     let Some(context) = this.context.share() else {
         return Ok(());
     };
-    let answer = context::enter(py, &context).and_then(|()| {
-        let answer = write_ready(py, &this);
-        context::leave(py, &context);
-        answer
-    });
-    guarded(py, &this, "_write_ready", answer)
+    run_in(py, &this, &context, "_write_ready", || {
+        write_ready(py, &this)
+    })
 }
 
 /// Sends more, and does what had to wait for the last byte.

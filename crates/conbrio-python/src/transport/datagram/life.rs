@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use crate::ffi::{
     Instance, Object, Outcome, Own, Raised, Ref, Thunk, attribute, call_method, context, raise,
 };
-use crate::transport::ending::{Ending, Ran, guarded_on};
+use crate::transport::ending::{Ending, run_in};
 use crate::{handle, names, protocol};
 
 /// `close()`: receives no more, sends what is owed, then the protocol is told.
@@ -86,18 +86,9 @@ fn lost(py: Python<'_>, this: Own<DatagramTransport>) -> Outcome<()> {
         return Ok(());
     };
     let reason = this.reason.take().unwrap_or_else(Ref::none);
-    let event_loop = this.event_loop();
-    let answer = context::enter(py, &context).and_then(|()| {
-        let answer = connection_lost(py, &this, &reason);
-        context::leave(py, &context);
-        answer
-    });
-    let ran = Ran {
-        event_loop,
-        context: Some(&context),
-        method: "_call_connection_lost",
-    };
-    guarded_on(py, &this, ran, answer)
+    run_in(py, &this, &context, "_call_connection_lost", || {
+        connection_lost(py, &this, &reason)
+    })
 }
 
 /// Tells the protocol, closes the socket and forgets both. CPython: `_call_connection_lost`.

@@ -58,12 +58,9 @@ fn in_context(
     let (Some(engine), Some(context)) = (this.engine(), this.context.share()) else {
         return Ok(());
     };
-    let answer = context::enter(py, &context).and_then(|()| {
-        let answer = user(&engine);
-        context::leave(py, &context);
-        answer
-    });
-    let Err(raised) = answer else { return Ok(()) };
+    let Err(raised) = context::within(py, &context, || user(&engine)) else {
+        return Ok(());
+    };
     // What the protocol raised stops nothing else.
     this.leave_rest(py, &engine);
     guarded(py, this, "_read_ready", Err(raised))

@@ -24,7 +24,7 @@ use crate::names;
 use crate::report::{ends_loop, os_exception};
 use crate::transport::Chunk;
 use crate::transport::chunk::is_bytes_like;
-use crate::transport::ending::{fatal, fatal_exception, guarded};
+use crate::transport::ending::{fatal, fatal_exception, guarded, run_in};
 use crate::transport::write::UNMENTIONED;
 
 const FAILED: &str = "Fatal write error on datagram transport";
@@ -249,11 +249,7 @@ fn flush_due(py: Python<'_>, this: Own<DatagramTransport>) -> Outcome<()> {
     let Some(context) = this.context.share() else {
         return Ok(());
     };
-    let answer = context::enter(py, &context).and_then(|()| {
-        let answer = settle_due(py, &this);
-        context::leave(py, &context);
-        answer
-    });
+    let answer = context::within(py, &context, || settle_due(py, &this));
     if !this.life.writing.get() && this.is_owing(py) {
         // What the protocol raised stops nothing else; what it has sent meanwhile goes in the next turn.
         if let Some(engine) = this.engine() {
@@ -281,12 +277,9 @@ fn heard(py: Python<'_>, this: Own<DatagramTransport>) -> Outcome<()> {
     let Some(context) = this.context.share() else {
         return Ok(());
     };
-    let answer = context::enter(py, &context).and_then(|()| {
-        let answer = write_ready(py, &this);
-        context::leave(py, &context);
-        answer
-    });
-    guarded(py, &this, "_sendto_ready", answer)
+    run_in(py, &this, &context, "_sendto_ready", || {
+        write_ready(py, &this)
+    })
 }
 
 /// Sends more, and does what had to wait for the last datagram. CPython: `_sendto_ready`.

@@ -8,7 +8,7 @@ use super::methods::text;
 use super::{End, Thunk};
 use crate::engine::Engine;
 use crate::ffi::{Instance, Object, Outcome, Own, Raised, Ref, call_method, context, raise};
-use crate::transport::ending::{Ending, Ran, guarded_on};
+use crate::transport::ending::{Ending, run_in};
 use crate::{names, protocol};
 
 /// Has the protocol told in the next turn that the connection is lost.
@@ -33,21 +33,13 @@ pub(super) fn lose<T: End>(py: Python<'_>, this: &Instance<T>, exception: Ref) -
 /// The turn after the connection ended.
 fn lost<T: End>(py: Python<'_>, this: Own<T>) -> Outcome<()> {
     let pipe = this.pipe();
-    let (Some(context), event_loop) = (pipe.context.share(), this.event_loop()) else {
+    let Some(context) = pipe.context.share() else {
         return Ok(());
     };
     let reason = pipe.reason.take().unwrap_or_else(Ref::none);
-    let answer = context::enter(py, &context).and_then(|()| {
-        let answer = connection_lost(py, &this, &reason);
-        context::leave(py, &context);
-        answer
-    });
-    let ran = Ran {
-        event_loop,
-        context: Some(&context),
-        method: "_call_connection_lost",
-    };
-    guarded_on(py, &this, ran, answer)
+    run_in(py, &this, &context, "_call_connection_lost", || {
+        connection_lost(py, &this, &reason)
+    })
 }
 
 /// Tells the protocol, closes the file and forgets both. CPython: `_call_connection_lost`.

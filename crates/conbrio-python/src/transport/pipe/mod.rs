@@ -17,7 +17,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::ending::{Ending, Ran, guarded, guarded_on, short_name};
+use super::ending::{guarded, run_in, short_name};
 use super::make::{given, refuse_none};
 use crate::engine::Engine;
 use crate::ffi::{
@@ -202,20 +202,12 @@ fn heard<T: End>(py: Python<'_>, this: Own<T>) -> Outcome<()> {
     if pipe.lost.get() || !pipe.reading.get() {
         return Ok(());
     }
-    let (Some(context), event_loop) = (pipe.context.share(), this.event_loop()) else {
+    let Some(context) = pipe.context.share() else {
         return Ok(());
     };
-    let answer = context::enter(py, &context).and_then(|()| {
-        let answer = T::read_ready(py, &this);
-        context::leave(py, &context);
-        answer
-    });
-    let ran = Ran {
-        event_loop,
-        context: Some(&context),
-        method: "_read_ready",
-    };
-    guarded_on(py, &this, ran, answer)
+    run_in(py, &this, &context, "_read_ready", || {
+        T::read_ready(py, &this)
+    })
 }
 
 impl<T: End> Instance<T> {

@@ -26,7 +26,7 @@ use crate::names;
 use crate::report::{os_exception, text_of};
 use crate::transport::attributes::number;
 use crate::transport::chunk::{Chunk, is_bytes_like};
-use crate::transport::ending::{Ending, Ran, fatal, guarded_on, log};
+use crate::transport::ending::{Ending, fatal, log, run_in};
 use crate::transport::flow::{self, Pressed};
 use crate::transport::write::UNMENTIONED;
 
@@ -370,20 +370,12 @@ fn heard(py: Python<'_>, this: Own<WritePipeTransport>) -> Outcome<()> {
     if this.pipe.lost.get() || !this.writing.get() {
         return Ok(());
     }
-    let (Some(context), event_loop) = (this.writer_context.share(), this.event_loop()) else {
+    let Some(context) = this.writer_context.share() else {
         return Ok(());
     };
-    let answer = context::enter(py, &context).and_then(|()| {
-        let answer = write_ready(py, &this);
-        context::leave(py, &context);
-        answer
-    });
-    let ran = Ran {
-        event_loop,
-        context: Some(&context),
-        method: "_write_ready",
-    };
-    guarded_on(py, &this, ran, answer)
+    run_in(py, &this, &context, "_write_ready", || {
+        write_ready(py, &this)
+    })
 }
 
 /// Writes more, and does what had to wait for the last byte.
