@@ -1,11 +1,11 @@
 //! `bytes` objects as memory: made exactly as long as what was received, and kept by reference until they are sent.
 
-use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use super::guarded::Guarded;
 use super::object::{Object, Outcome, Raised, Ref};
 
 unsafe extern "C" {
@@ -75,21 +75,20 @@ const LONGEST: usize = 8192;
 ///
 /// Invariant: none is shorter than `SHORTEST`; the interpreter shares only the shortest of all.
 // Bench: tcp_proto_1k_c10; malloc's fast part ends just below a KiB, and what lies above costs more than the rest of a read.
-struct Refilled(UnsafeCell<(usize, Places)>);
+struct Refilled(Guarded<(usize, Places)>);
 
 /// Where they lie; so many have been asked for since the last `refill_bytes`.
 type Places = [Option<Bytes>; KEPT];
 
-// SAFETY: only opened while the interpreter's lock is held, by code that runs no Python meanwhile.
+// SAFETY: opened with the interpreter's token alone.
 unsafe impl Sync for Refilled {}
 
-static REFILLED: Refilled = Refilled(UnsafeCell::new((0, [const { None }; KEPT])));
+static REFILLED: Refilled = Refilled(Guarded::new((0, [const { None }; KEPT])));
 
 /// Begins with the first of the kept objects again: those that were made since the last time may have come back.
 #[inline]
-pub(crate) fn refill_bytes(_py: Python<'_>) {
-    // SAFETY: attached, and nothing is run.
-    unsafe { (*REFILLED.0.get()).0 = 0 };
+pub(crate) fn refill_bytes(py: Python<'_>) {
+    REFILLED.0.lend(py, |(next, _)| *next = 0);
 }
 
 /// A `bytes` object with a copy of `content`.
@@ -107,20 +106,21 @@ pub(crate) fn bytes(py: Python<'_>, content: &[u8]) -> Outcome<Ref> {
 
 #[inline(never)]
 fn refilled(py: Python<'_>, content: &[u8]) -> Outcome<Ref> {
-    // SAFETY: attached. Making and dropping a `bytes` runs no Python.
-    let (next, kept) = unsafe { &mut *REFILLED.0.get() };
-    let Some(place) = kept.get_mut(*next) else {
-        return fresh(py, content);
-    };
-    *next += 1;
-    if let Some(kept) = place
-        && kept.refill(content)
-    {
-        return Ok(kept.object());
-    }
-    let made = fresh(py, content)?;
-    *place = Some(Bytes(made.share()));
-    Ok(made)
+    let made = REFILLED.0.lend(py, |(next, places)| {
+        let Some(place) = places.get_mut(*next) else {
+            return Ok((fresh(py, content)?, None));
+        };
+        *next += 1;
+        if let Some(kept) = place
+            && kept.refill(content)
+        {
+            return Ok((kept.object(), None));
+        }
+        let made = fresh(py, content)?;
+        let former = place.replace(Bytes(made.share()));
+        Ok((made, former))
+    });
+    made.map(|(made, _former)| made)
 }
 
 /// A `bytes` object that nobody has had.

@@ -237,19 +237,21 @@ fn mark(py: Python<'_>, mark: Option<&Object>) -> Outcome<Option<i64>> {
 /// # Errors
 /// `ValueError` with CPython's words.
 fn refuse_endless(py: Python<'_>, high: Option<&Object>, low: Option<&Object>) -> Outcome<()> {
-    let given = |mark: Option<&Object>| {
-        let mark = mark.filter(|mark| !mark.is_none())?.bind(py);
-        Some((mark.extract::<f64>().ok()?, mark.repr().ok()?.to_string()))
+    let number = |mark: Option<&Object>| mark?.bind(py).extract::<f64>().ok();
+    let (upper, lower) = match (number(high), number(low)) {
+        (Some(upper), None) => (upper, if upper.is_finite() { 0.0 } else { f64::NAN }),
+        (None, Some(lower)) => (lower * 4.0, lower),
+        (Some(upper), Some(lower)) => (upper, lower),
+        (None, None) => return Ok(()),
     };
-    let ((high, high_text), (low, low_text)) = match (given(high), given(low)) {
-        (Some(high), None) if !high.0.is_finite() => (high, (f64::NAN, "nan".into())),
-        (None, Some(low)) => ((low.0 * 4.0, low.1.clone()), low),
-        (Some(high), Some(low)) => (high, low),
-        _ => return Ok(()),
-    };
-    if (high.is_finite() && low.is_finite()) || (high >= low && low >= 0.0) {
+    if (upper.is_finite() && lower.is_finite()) || (upper >= lower && lower >= 0.0) {
         return Ok(());
     }
-    let words = format!("high ({high_text}) must be >= low ({low_text}) must be >= 0");
+    let words = |given: Option<&Object>, mark: f64| match given.filter(|given| !given.is_none()) {
+        Some(given) => given.bind(py).repr(),
+        None => mark.into_pyobject(py).map_err(PyErr::from)?.repr(),
+    };
+    let (high, low) = (words(high, upper)?, words(low, lower)?);
+    let words = format!("high ({high}) must be >= low ({low}) must be >= 0");
     Err(PyValueError::new_err(words).into())
 }
