@@ -159,7 +159,7 @@ fn fields(py: Python<'_>, making: &Making<'_>) -> Outcome<TaskFields> {
 
 #[cold]
 fn not_a_context(py: Python<'_>, given: &Object) -> Raised {
-    let class = given.bind(py).get_type().name();
+    let class = given.bind(py).get_type().fully_qualified_name();
     let class = class.map(|name| name.to_string()).unwrap_or_default();
     PyTypeError::new_err(format!("a contextvars.Context was expected, got {class}")).into()
 }
