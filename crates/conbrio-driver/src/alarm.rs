@@ -1,7 +1,7 @@
-//! An alarm that ends long waits: set once, it serves for many of them.
+//! An alarm that ends waits: set once, it serves for many of them.
 //!
-//! Its own room because a wait with a timeout of its own has the kernel start and stop a timer each time: a tenth of what
-//! an echo to one client costs. It does not know who waits.
+//! Its own room because a wait with a timeout of its own has the kernel start and stop a timer each time, a tenth of what an
+//! echo to one client costs, and end it late. It does not know who waits.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};

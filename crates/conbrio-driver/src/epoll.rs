@@ -29,8 +29,9 @@ pub struct Epoll {
     alarm: OnceLock<Option<Alarm>>,
 }
 
-/// A wait that is shorter has the kernel set a timer of its own: an alarm would serve for hardly any other.
-const LONG: Duration = Duration::from_millis(10);
+/// A wait that is shorter has the kernel set a timer of its own, which ends up to 50 us late: so timers that crowd are due
+/// together. An alarm goes off in time.
+const LONG: Duration = Duration::from_micros(100);
 
 impl Epoll {
     /// Makes an epoll instance.
@@ -285,6 +286,7 @@ mod tests {
     #[test]
     fn a_coarse_wait_is_never_too_short() {
         let epoll = Epoll::new().unwrap();
+        epoll.alarm.set(None).unwrap();
         epoll.coarse.store(true, Ordering::Relaxed);
         let mut events = Events::new();
         let before = sys::clock::monotonic();
@@ -367,6 +369,16 @@ mod tests {
         epoll.renew(&[]).unwrap();
         let waited = waits(&epoll, &mut events, 150);
         assert!((150.0..30_000.0).contains(&waited));
+    }
+
+    #[test]
+    fn only_a_wait_that_is_not_short_sets_the_alarm() {
+        let (epoll, mut events) = (Epoll::new().unwrap(), Events::new());
+        for (micros, sets) in [(50, false), (1000, true)] {
+            let time = Timeout::Within(Duration::from_micros(micros));
+            epoll.wait(&mut events, time).unwrap();
+            assert_eq!(epoll.alarm.get().is_some(), sets);
+        }
     }
 
     #[test]
