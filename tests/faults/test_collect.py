@@ -358,6 +358,7 @@ def test_accepted_sockets_are_counted(run):
         loop = asyncio.get_running_loop()
         server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
         where = server.sockets[0].getsockname()
+        await asyncio.sleep(0.001)  # the first wait makes the alarm
         before = len(leaks.descriptors())
         for _ in range(100):
             client = socket.create_connection(where)

@@ -64,8 +64,12 @@ def test_a_task_runs_in_whatever_has_a_run(same):
             except asyncio.CancelledError:
                 return "cancelled"
 
-        context = Counting()
-        task = loop.create_task(steps(), context=context)
+        context, coroutine = Counting(), steps()
+        try:
+            task = loop.create_task(coroutine, context=context)
+        except TypeError:  # 3.15 takes nothing but its own
+            coroutine.close()
+            raise
         loop.call_later(0.01, task.cancel)
         loop.call_later(0.03, loop.stop)
         loop.run_forever()
