@@ -56,6 +56,9 @@ for c in (1, 64):
 row("https_uvicorn_c64", "http_uvicorn", ["http", "--tls", "--conns", 64], "http", ["http", "--tls", CERT, KEY], tls=True)
 row("accept_close_c16", "proto_echo", ["conn", "--conns", 16, "--size", 64], "conn", ["echo"], True)
 row("accept_close_streams_c16", "streams_read", ["conn", "--conns", 16, "--size", 64], "conn", ["echo"], True)
+for kind, how in (("full", []), ("resumed", ["--resume"])):
+    row(f"tls_handshake_{kind}", "proto_echo", ["shake", "--tls", "--size", 64] + how, "conn",
+        ["echo", "--tls", CERT, KEY], tls=True)
 row("bulk_recv", "sink", ["send", "--bytes", BULK], "bulk", ["sink", "--size", BULK], metric="mbps", bytes=BULK)
 row("bulk_recv_streams", "sink_streams", ["send", "--bytes", BULK], "bulk", ["sink", "--size", BULK], metric="mbps", bytes=BULK)
 row("bulk_send", "source", ["recv", "--bytes", BULK], "bulk", ["source", "--size", BULK], metric="mbps", bytes=BULK)

@@ -33,7 +33,8 @@ NO_BYTES = ssl.MemoryBIO()
 
 UNWRAPPED = sslproto.SSLProtocolState.UNWRAPPED
 WRAPPED = sslproto.SSLProtocolState.WRAPPED
-FLUSHING = sslproto.SSLProtocolState.FLUSHING
+NOT_TOLD = sslproto.AppProtocolState.STATE_INIT
+TOLD = sslproto.AppProtocolState.STATE_CON_MADE
 
 
 def positive(name: str, seconds: float | None, default: float) -> Any:
@@ -113,7 +114,6 @@ class TlsProtocol(TlsFlow, sslproto.SSLProtocol):
         ssl_shutdown_timeout: float | None = None,
     ) -> None:
         # CPython's, alike on every version, less what the class and the flow hold.
-        states = sslproto.AppProtocolState
         self._ssl_handshake_timeout = positive(
             "ssl_handshake_timeout", ssl_handshake_timeout, constants.SSL_HANDSHAKE_TIMEOUT
         )
@@ -131,7 +131,7 @@ class TlsProtocol(TlsFlow, sslproto.SSLProtocol):
         self._loop = loop
         self._set_app_protocol(app_protocol)
         self._state = UNWRAPPED
-        self._app_state = states.STATE_INIT if call_connection_made else states.STATE_CON_MADE
+        self._app_state = NOT_TOLD if call_connection_made else TOLD
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._sslobj = sslcontext.wrap_bio(
             incoming, outgoing, server_side=server_side, server_hostname=self._server_hostname
@@ -161,15 +161,8 @@ class TlsProtocol(TlsFlow, sslproto.SSLProtocol):
 
     # ---------------------------------------------------------------- its beginning and end
 
-    def _do_handshake(self) -> None:
-        # A server has nothing to do before the client has said something. CPython: tries, and is
-        # told to come again by an exception.
-        if self._server_side and self._get_read_buffer_size() == 0:  # type: ignore[attr-defined]
-            return
-        super()._do_handshake()  # type: ignore[misc]
-
     def _on_handshake_complete(self, handshake_exc: BaseException | None) -> None:
-        if self._app_state is sslproto.AppProtocolState.STATE_INIT:
+        if self._app_state is NOT_TOLD:
             try:
                 super()._on_handshake_complete(handshake_exc)
             finally:
@@ -188,17 +181,6 @@ class TlsProtocol(TlsFlow, sslproto.SSLProtocol):
             # The peer waits for the last words of the handshake, whether we read on or not.
             self._process_outgoing()  # type: ignore[attr-defined]
         self._loop.call_soon(self._do_read)  # type: ignore[attr-defined]
-
-    def _set_state(self, new_state: Any) -> None:
-        # What was written leaves first. Unless reading is paused, the end itself sees to it, but
-        # not to what TLS within this one still keeps.
-        if new_state is FLUSHING and (
-            self._app_reading_paused
-            or self._ssl_writing_paused
-            or isinstance(self._app_protocol, TlsFlow)
-        ):
-            self._send_last()
-        super()._set_state(new_state)  # type: ignore[misc]
 
     def _do_flush(self) -> None:
         # Nothing more is received once close() was called. CPython: what had come before is.

@@ -61,6 +61,9 @@ strings! {
     do_handshake = "_do_handshake";
     do_shutdown = "_do_shutdown";
     fatal_error = "_fatal_error";
+    handshake = "do_handshake";
+    on_handshake_complete = "_on_handshake_complete";
+    server_side = "_server_side";
     fatal_tls_error = "Fatal error on SSL protocol";
     pending = "pending";
     read = "read";
@@ -304,6 +307,7 @@ imports! {
     set_result_unless_cancelled = "asyncio.futures", "_set_result_unless_cancelled";
     socket_class = "conbrio._sockets", "SOCKET";
     ssl_again_errors = "asyncio.sslproto", "SSLAgainErrors";
+    ssl_error = "ssl", "SSLError";
     ssl_object = "ssl", "SSLObject";
     transport_socket = "conbrio._trsock", "TransportSocket";
     report_socket = "asyncio.trsock", "TransportSocket";

@@ -4,11 +4,13 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use super::engine::{self, Engine, Objects};
+use super::handshake::shake;
 use super::read::{control_reading, discard, read};
-use super::write::{control_writing, encrypt_and_send, send, send_last, settle, write_all};
+use super::states::{advance, state_of};
+use super::write::{control_writing, encrypt_and_send, send, settle, write_all};
 use super::{Marks, OWN, State, TlsFlow, feed, keep};
 use crate::ffi::{
-    Args, Buffer, Builder, Instance, Object, Outcome, Raised, Ref, as_float, flag, kept, object,
+    Args, Buffer, Builder, Instance, Object, Outcome, Ref, as_float, flag, kept, object,
 };
 use crate::protocol::Native;
 use crate::transport::Chunk;
@@ -52,6 +54,11 @@ fn steps(builder: Builder<TlsFlow>) -> Builder<TlsFlow> {
             c"_adopt($self, sslobj, context, incoming, outgoing, /)\n--\n\nDrives sslobj; tells whether natively.",
             adopt,
         )
+        .one(
+            c"_set_state",
+            c"_set_state($self, new_state)\n--\n\nGoes one step on.",
+            |py, this, member| none(advance(py, this, member)),
+        )
         .one(c"_feed", c"_feed($self, data, /)\n--\n\nTakes ciphertext.", |py, this, data| {
             let data = Buffer::to_read(py, data)?.to_vec();
             feed(py, this.object(), &OWN, &data)?;
@@ -75,15 +82,16 @@ fn steps(builder: Builder<TlsFlow>) -> Builder<TlsFlow> {
             }
             Ok(Ref::none())
         })
-        .plain(c"_send_last", c"_send_last($self)\n--\n\nSends what would be sent at the end of the turn, before the connection breaks off.", |py, this| {
-            send_last(py, this);
-            Ok(Ref::none())
-        })
 }
 
 /// What CPython's half does in Python, natively.
 fn flow(builder: Builder<TlsFlow>) -> Builder<TlsFlow> {
     builder
+        .plain(
+            c"_do_handshake",
+            c"_do_handshake($self)\n--\n\nGoes on with the handshake.",
+            |py, this| none(shake(py, this)),
+        )
         .plain(
             c"_do_read",
             c"_do_read($self)\n--\n\nDecrypts and delivers.",
@@ -244,7 +252,7 @@ fn parts(builder: Builder<TlsFlow>) -> Builder<TlsFlow> {
         |_, this| Ok(this.state_object.share_or_none()),
         |py, this, value| {
             let value = value.map_or_else(Ref::none, Object::share);
-            this.state.set(state_of(py, &value)?);
+            this.state.set(state_of(py, &value)?.unwrap_or_default());
             this.state_object.set(value);
             Ok(())
         },
@@ -259,29 +267,4 @@ fn parts(builder: Builder<TlsFlow>) -> Builder<TlsFlow> {
             Ok(())
         },
     )
-}
-
-/// CPython's members of `SSLProtocolState`, with what each is here.
-type States = [(Py<PyAny>, State); 5];
-
-fn states(py: Python<'_>) -> PyResult<&'static States> {
-    static STATES: PyOnceLock<States> = PyOnceLock::new();
-    STATES.get_or_try_init(py, || {
-        let members = py.import("asyncio.sslproto")?.getattr("SSLProtocolState")?;
-        let member = |name: &str| members.getattr(name).map(Bound::unbind);
-        Ok([
-            (member("WRAPPED")?, State::Wrapped),
-            (member("DO_HANDSHAKE")?, State::Handshake),
-            (member("FLUSHING")?, State::Flushing),
-            (member("SHUTDOWN")?, State::Shutdown),
-            (member("UNWRAPPED")?, State::Unwrapped),
-        ])
-    })
-}
-
-fn state_of(py: Python<'_>, member: &Object) -> Result<State, Raised> {
-    let found = states(py)?
-        .iter()
-        .find(|(known, _)| known.is(member.bind(py)));
-    Ok(found.map_or(State::Unwrapped, |(_, state)| *state))
 }

@@ -7,7 +7,9 @@
 mod backlog;
 mod class;
 mod engine;
+mod handshake;
 mod read;
+mod states;
 mod write;
 mod writer;
 
@@ -29,8 +31,9 @@ pub(crate) use class::class;
 pub(crate) use engine::refusal;
 pub(crate) use writer::class as writer_class;
 
-/// Room for ciphertext, at least.
-const ROOM: usize = 256 * 1024;
+/// Room for ciphertext, at least. Twice as much does not stay in the processor's nearer caches until it is decrypted.
+/// Bench: `bulk_tls_recv`.
+const ROOM: usize = 128 * 1024;
 
 /// A connection's state, as CPython's `SSLProtocolState`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
