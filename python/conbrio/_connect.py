@@ -13,6 +13,7 @@ import sys
 from asyncio import base_events
 
 from . import _conbrio
+from ._sockets import connects_as_socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -107,7 +108,11 @@ class Dials:
 
 def _is_usual() -> bool:
     """Tell whether asyncio's own code would make the sockets that we make."""
-    return socket.socket is _socket and base_events.socket is _socket_module  # type: ignore[attr-defined]
+    return (
+        socket.socket is _socket
+        and base_events.socket is _socket_module  # type: ignore[attr-defined]
+        and connects_as_socket(_socket)
+    )
 
 
 async def _settled(dial: _conbrio.Dial, *, all_errors: bool) -> None:

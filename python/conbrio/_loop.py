@@ -270,7 +270,7 @@ class Loop(  # type: ignore[misc]  # mypy cannot compare signatures that end in 
         context: contextvars.Context | None = None,
     ) -> asyncio.Transport:
         """Make the transport of a connected socket; ``waiter`` hears that it has begun."""
-        if type(sock) is not SOCKET and not sends_as_socket(type(sock)):
+        if not sends_as_socket(type(sock)):
             # Somebody's own idea of a socket, with its own `send`: CPython's transport calls it.
             given = {} if context is None else {"context": context}
             return super()._make_socket_transport(  # type: ignore[no-any-return,misc]

@@ -324,3 +324,27 @@ def test_a_duck_typed_loop_will_do(Future):
     future.set_result(1)
     assert [(callback, args) for callback, args in Duck.calls] == [(print, (future,))]
     assert future.result() == 1
+
+
+@pytest.mark.parametrize("kind", ["future", "task"])
+def test_a_derived_class_says_itself_how_it_ended(run, kind):
+    """As CPython's tasks, which call `result()` of all but its own classes."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        base = type(loop.create_future() if kind == "future" else asyncio.current_task())
+
+        class Derived(base):
+            def result(self):
+                super().result()
+                raise LookupError("its own")
+
+        if kind == "future":
+            awaited = Derived(loop=loop)
+            loop.call_soon(awaited.set_result, 1)
+        else:
+            awaited = Derived(asyncio.sleep(0), loop=loop)
+        with pytest.raises(LookupError, match="its own"):
+            await awaited
+
+    run(main())

@@ -46,3 +46,53 @@ def test_everything_that_asks_for_the_class_of_a_socket_goes_on(run):
             await writer.wait_closed()
 
     run(main())
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Put methods in the place of the class's own, as `unittest.mock` does: the names asked for."""
+    names = []
+
+    def replace(name):
+        own = getattr(real, name)
+
+        def method(self, *args, **options):
+            names.append(name)
+            return own(self, *args, **options)
+
+        monkeypatch.setattr(real, name, method)
+
+    for name in ("accept", "connect", "recv", "send", "shutdown"):
+        replace(name)
+    return names
+
+
+def test_methods_put_into_the_class_of_sockets_are_called(run, asked):
+    async def main():
+        loop = asyncio.get_running_loop()
+
+        async def answer(reader, writer):
+            writer.write(await reader.read(10))
+            writer.write_eof()
+            await reader.read()
+            writer.close()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        async with server:
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.write(b"x")
+            assert await reader.read() == b"x"
+            writer.close()
+            await writer.wait_closed()
+        assert set(asked) == {"accept", "connect", "recv", "send", "shutdown"}
+        asked.clear()
+        near, far = socket.socketpair()
+        near.setblocking(False)
+        far.setblocking(False)
+        await loop.sock_sendall(near, b"x")
+        assert await loop.sock_recv(far, 1) == b"x"
+        near.close()
+        far.close()
+        assert asked == ["send", "recv"]
+
+    run(main())

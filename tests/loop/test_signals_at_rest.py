@@ -53,3 +53,27 @@ def test_a_handler_runs_although_somebody_else_is_told_of_signals(loop, alarm):
         signal.set_wakeup_fd(former)
         os.close(near)
         os.close(far)
+
+
+def test_a_descriptor_put_in_the_place_of_the_loops_can_give_way_again_later(loop_factory):
+    """Who puts one there while a loop runs is told the loop's, and may put that back afterwards."""
+    near, far = os.pipe()
+    os.set_blocking(far, False)
+    told = []
+    loop = loop_factory()
+    # Once it has rested, it is told of signals itself.
+    loop.call_later(0.01, lambda: told.append(signal.set_wakeup_fd(far)))
+    loop.call_later(0.02, loop.stop)
+    loop.run_forever()
+    loop.close()
+    one, two = os.pipe()
+    try:
+        assert signal.set_wakeup_fd(told[0]) == far
+        signal.raise_signal(signal.SIGCHLD)
+        os.set_blocking(one, False)
+        with pytest.raises(BlockingIOError):
+            os.read(one, 1)
+    finally:
+        signal.set_wakeup_fd(-1)
+        for fd in (near, far, one, two, *(fd for fd in told if fd >= 0)):
+            os.close(fd)

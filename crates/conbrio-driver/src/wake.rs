@@ -51,6 +51,14 @@ impl Wake {
         self.write.as_raw_fd()
     }
 
+    /// Closes all but the number of the end into which signal handlers write: somebody may hold it yet, and nobody else
+    /// is to be given it.
+    pub fn retire(self) {
+        if sys::pipe::silence(self.write_fd()).is_ok() {
+            std::mem::forget(self.write);
+        }
+    }
+
     /// Ends the wait that goes on or comes next.
     #[inline]
     pub fn ring(&self) {
@@ -100,6 +108,14 @@ mod tests {
         sys::pipe::write(wake.write_fd(), &[0, 2]).unwrap();
         assert_eq!(drained(&wake), [15, 2]);
         assert_eq!(drained(&wake), [0_u8; 0]);
+    }
+
+    #[test]
+    fn the_number_of_a_retired_one_takes_signals_on() {
+        let wake = Wake::new().unwrap();
+        let fd = wake.write_fd();
+        wake.retire();
+        assert_eq!(sys::pipe::write(fd, &[15]).unwrap(), 1);
     }
 
     #[test]

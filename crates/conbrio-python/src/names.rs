@@ -93,6 +93,7 @@ strings! {
     call_at = "call_at";
     call_later = "call_later";
     call_soon = "call_soon";
+    call_soon_threadsafe = "call_soon_threadsafe";
     delay = "delay";
     cancel = "cancel";
     cancelled = "cancelled";
@@ -306,6 +307,7 @@ imports! {
     sendfile_mode = "asyncio.constants", "_SendfileMode";
     set_result_unless_cancelled = "asyncio.futures", "_set_result_unless_cancelled";
     socket_class = "conbrio._sockets", "SOCKET";
+    system_socket_class = "_socket", "socket";
     ssl_again_errors = "asyncio.sslproto", "SSLAgainErrors";
     ssl_error = "ssl", "SSLError";
     ssl_object = "ssl", "SSLObject";

@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use super::{count, number};
 
@@ -17,6 +17,17 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     // SAFETY: the same.
     let write = unsafe { OwnedFd::from_raw_fd(write) };
     Ok((read, write))
+}
+
+/// Has what is written to `fd` from now on go nowhere.
+pub fn silence(fd: RawFd) -> io::Result<()> {
+    let flags = libc::O_WRONLY | libc::O_NONBLOCK | libc::O_CLOEXEC;
+    // SAFETY: a name that ends in a zero.
+    let null = number(unsafe { libc::open(c"/dev/null".as_ptr(), flags) })?;
+    // SAFETY: just opened, owned by nobody else.
+    let null = unsafe { OwnedFd::from_raw_fd(null) };
+    // SAFETY: no pointers; what `fd` stood for is closed.
+    number(unsafe { libc::dup3(null.as_raw_fd(), fd, libc::O_CLOEXEC) }).map(drop)
 }
 
 /// Reads into `buffer`; 0 is the end.
@@ -104,8 +115,8 @@ mod tests {
     use std::os::fd::AsRawFd;
 
     use super::{
-        Kind, check_open, is_blocking, kind, pipe, read, read_uninit, set_nonblocking, write,
-        write_gather,
+        Kind, check_open, is_blocking, kind, pipe, read, read_uninit, set_nonblocking, silence,
+        write, write_gather,
     };
 
     #[test]
@@ -147,6 +158,17 @@ mod tests {
             assert!(!is_blocking(one.as_raw_fd()));
         }
         assert!(!is_blocking(-1));
+    }
+
+    #[test]
+    fn a_silenced_pipe_says_nothing_and_never_fills() {
+        let (out, into) = pipe().unwrap();
+        silence(into.as_raw_fd()).unwrap();
+        for _ in 0..100 {
+            assert_eq!(write(into.as_raw_fd(), &[1; 4096]).unwrap(), 4096);
+        }
+        assert_eq!(read(out.as_raw_fd(), &mut [0; 4]).unwrap(), 0);
+        assert!(!is_blocking(into.as_raw_fd()));
     }
 
     #[test]

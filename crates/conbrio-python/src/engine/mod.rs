@@ -77,6 +77,8 @@ pub(crate) struct Engine {
     pub(crate) plain_timers: Cell<bool>,
     /// Somebody has put other classes in the place of asyncio's Future and Task: they are made here as well.
     pub(crate) other_classes: Cell<bool>,
+    /// Nobody has replaced `call_soon_threadsafe`.
+    pub(crate) plain_threads: Cell<bool>,
     /// Nobody has replaced `create_task`.
     pub(crate) plain_tasks: Cell<bool>,
     /// Nobody has replaced `time`.
@@ -97,6 +99,8 @@ pub(crate) struct Engine {
     former_wakeup: Cell<Option<RawFd>>,
     /// This run has seen to it that signals end its waits.
     hears_signals: Cell<bool>,
+    /// Somebody was told the descriptor that Python writes signals into, when putting another in its place.
+    wakeup_was_seen: Cell<bool>,
 }
 
 static STATE: ClassState = ClassState::new();
@@ -175,6 +179,7 @@ impl Engine {
             closed: Cell::new(false),
             debug: Cell::new(false),
             plain: Cell::new(true),
+            plain_threads: Cell::new(true),
             plain_timers: Cell::new(true),
             other_classes: Cell::new(false),
             plain_tasks: Cell::new(true),
@@ -187,6 +192,7 @@ impl Engine {
             current_handle: Slot::empty(),
             former_wakeup: Cell::new(None),
             hears_signals: Cell::new(false),
+            wakeup_was_seen: Cell::new(false),
         }
     }
 
@@ -390,7 +396,13 @@ impl Engine {
         let files = self.files.take();
         let devices = self.devices.lend(py, Option::take);
         drop((works, sources, flushes, files));
-        drop(devices);
+        // Whoever rings at this very moment closes them.
+        let devices = devices.and_then(Arc::into_inner);
+        if let Some(devices) = devices
+            && self.wakeup_was_seen.get()
+        {
+            devices.wake.retire();
+        }
         drop(self.buffer.lend(py, Option::take));
         drop(self.arrivals.lend(py, Option::take));
     }

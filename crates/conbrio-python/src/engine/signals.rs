@@ -39,7 +39,12 @@ impl Engine {
             return;
         };
         let found = set_wakeup_fd(py, former);
-        if Some(found) != self.wakeup(py) || self.signals.get() > 0 {
+        let is_ours = Some(found) == self.wakeup(py);
+        if !is_ours && former < 0 {
+            // Who put another in its place was told of ours, and may put it back when this loop is closed.
+            self.wakeup_was_seen.set(true);
+        }
+        if !is_ours || self.signals.get() > 0 {
             set_wakeup_fd(py, found);
         }
     }

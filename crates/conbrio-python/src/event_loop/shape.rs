@@ -15,9 +15,10 @@ use crate::names;
 /// The methods that matter, as they are on our own class.
 static METHODS: OnceLock<Unchanged> = OnceLock::new();
 
-fn methods(py: Python<'_>) -> [&Bound<'_, PyString>; 5] {
+fn methods(py: Python<'_>) -> [&Bound<'_, PyString>; 6] {
     [
         names::call_soon(py),
+        names::call_soon_threadsafe(py),
         names::call_later(py),
         names::call_at(py),
         names::create_task(py),
@@ -65,6 +66,7 @@ fn look_at_methods(py: Python<'_>, this: &Instance<Engine>) {
         let shapes = [
             &this.plain_timers,
             &this.plain,
+            &this.plain_threads,
             &this.plain_tasks,
             &this.plain_clock,
         ];
@@ -80,6 +82,8 @@ fn look_at_methods(py: Python<'_>, this: &Instance<Engine>) {
             && is_ours(py, this, names::call_soon(py))
             && is_ours(py, this, names::call_later(py)),
     );
+    this.plain_threads
+        .set(is_ours(py, this, names::call_soon_threadsafe(py)));
     this.plain_tasks
         .set(is_ours(py, this, names::create_task(py)));
     this.plain_clock.set(is_ours(py, this, names::time(py)));

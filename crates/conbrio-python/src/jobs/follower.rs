@@ -120,7 +120,10 @@ fn begin(
         return Ok(false);
     };
     let class = names::executor_future(py)?;
-    if engine.debug.get() || !source.bind(py).get_type().is(class.bind(py)) {
+    if engine.debug.get()
+        || !engine.plain_threads.get()
+        || !source.bind(py).get_type().is(class.bind(py))
+    {
         return Ok(false);
     }
     let follower = Follower {

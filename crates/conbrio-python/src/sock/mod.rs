@@ -12,6 +12,7 @@ use std::os::fd::RawFd;
 use conbrio_core::sources::Side;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::PyString;
 
 use self::attempt::attempt;
@@ -19,7 +20,7 @@ use self::sendfile::{SendFile, try_sendfile};
 use crate::engine::Engine;
 use crate::ffi::{
     Args, Buffer, Builder, Class, ClassState, Guarded, Instance, Object, Outcome, Own, Raised, Ref,
-    Slot, Thunk, Visit, call, call_method, object, raise, tuple, weak_reference,
+    Slot, Thunk, Unchanged, Visit, call, call_method, object, raise, tuple, weak_reference,
 };
 use crate::future::Future;
 use crate::names;
@@ -235,18 +236,27 @@ fn wrong_arguments() -> Raised {
 /// Whether the socket is one whose descriptor may be used without asking it.
 fn is_plain(py: Python<'_>, sock: &Object) -> Outcome<bool> {
     if sock.class() == names::socket_class(py)?.as_ptr().cast() {
-        return Ok(true);
+        return Ok(ways(py)?.holds(py, sock));
     }
     check_ssl(py, sock)?;
     Ok(false)
 }
 
-/// Whether the class of a socket leaves sending to `socket.socket`.
+/// The methods of the system's sockets that do what is done here by the descriptor: one that is replaced, in `socket.socket`
+/// too, is called.
+fn ways(py: Python<'_>) -> Outcome<&'static Unchanged> {
+    static WAYS: PyOnceLock<Unchanged> = PyOnceLock::new();
+    WAYS.get_or_try_init(py, || {
+        let names = ["recv", "recv_into", "send"].map(|name| PyString::intern(py, name));
+        let names = names.each_ref();
+        Unchanged::of(py, names::system_socket_class(py)?, &names)
+    })
+}
+
+/// Whether the class of a socket leaves sending to the system's.
 fn sends_as_socket(py: Python<'_>, sock: &Object) -> Outcome<bool> {
-    let name = pyo3::intern!(py, "send");
-    let own = sock.bind(py).get_type().getattr_opt(name)?;
-    let usual = names::socket_class(py)?.bind(py).getattr(name)?;
-    Ok(own.is_some_and(|own| own.is(&usual)))
+    let kind = sock.bind(py).get_type();
+    Ok(ways(py)?.is_kept_by(py, object(&kind), pyo3::intern!(py, "send")))
 }
 
 /// Refuses the sockets of the `ssl` module, in CPython's words.

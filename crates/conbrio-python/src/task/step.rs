@@ -238,7 +238,8 @@ fn enter_and_step(py: Python<'_>, task: &Instance<Task>, exception: Option<Ref>)
 
 /// A wake-up called by Python, with the future that ended.
 fn wakeup(py: Python<'_>, task: &Instance<Task>, future: &Object) -> Outcome<()> {
-    let result = match Instance::<Future>::of(future) {
+    // CPython: `result()` of a derived class is called, and may raise something of its own.
+    let result = match super::as_exact_future(future) {
         Some(native) => {
             native.0.unset_awaited_by(task.object());
             native.result(py)
