@@ -23,8 +23,8 @@ _stands_for: dict[type, type] = {}
 # The native half, and the same; and ours.
 _halves: dict[type, type] = {}
 _ours: dict[type, type] = {}
-# A native method, and what stands before it on the class.
-_doors: dict[Any, Any] = {}
+# A native method and the class of asyncio's that is asked for it, and what stands before it.
+_doors: dict[tuple[Any, type], Any] = {}
 _NATIVE = (
     type(_conbrio.Lock.release),
     type(_conbrio.Lock.acquire),
@@ -71,16 +71,16 @@ class _Door:
         return repr(self._native)
 
 
-def _door(native: Any, name: str) -> Any:
-    """Return what stands before a native method, always the same."""
-    door = _doors.get(native)
+def _door(cls: type, native: Any, name: str) -> Any:
+    """Return what stands before a native method on a class, always the same."""
+    theirs = next((_stands_for[base] for base in cls.__mro__ if base in _stands_for), None)
+    key = native, theirs or _halves[native.__objclass__]
+    door = _doors.get(key)
     if door is None:
         door = native
-        if isinstance(
-            usual := getattr(_halves[native.__objclass__], name, None), types.FunctionType
-        ):
+        if isinstance(usual := getattr(key[1], name, None), types.FunctionType):
             door = _Door(native, usual)
-        door = _doors.setdefault(native, door)
+        door = _doors.setdefault(key, door)
     return door
 
 
@@ -98,7 +98,7 @@ class Standing(abc.ABCMeta):
         """Return an attribute of the class; a method for instances of both."""
         found = super().__getattribute__(name)
         if type(found) in _NATIVE and found.__objclass__ in _halves:
-            return _door(found, name)
+            return _door(cls, found, name)
         return found
 
     def __instancecheck__(cls, instance: Any) -> bool:

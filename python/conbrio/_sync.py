@@ -126,6 +126,13 @@ class Semaphore(_Kept, _conbrio.Semaphore, locks.Semaphore, metaclass=Standing):
     _kept: tuple[str, ...] = ("_waiters", "_value")
 
 
+BOUNDED: Any = locks.BoundedSemaphore
+
+
+def _is_theirs(semaphore: object) -> bool:
+    return not isinstance(semaphore, _conbrio.Semaphore)
+
+
 class BoundedSemaphore(Semaphore, locks.BoundedSemaphore):
     """``asyncio.BoundedSemaphore``, natively: takes back no more permits than it has given."""
 
@@ -133,6 +140,10 @@ class BoundedSemaphore(Semaphore, locks.BoundedSemaphore):
     _kept: tuple[str, ...] = ("_bound_value", "_waiters", "_value")
 
     def __init__(self, value: int = 1) -> None:
+        if _is_theirs(self):
+            # Of a class that was derived from asyncio's before ours took its place.
+            BOUNDED.__init__(self, value)
+            return
         self._bound_value = value
         super().__init__(value)
 

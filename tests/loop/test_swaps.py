@@ -18,6 +18,16 @@ NAMES = sorted(swaps.PRIMITIVES)
 CLASSES = [name for name in NAMES if isinstance(getattr(_sync, name, None), type)]
 
 
+class Earlier(asyncio.BoundedSemaphore):
+    """Derived before the swap; names its base where it calls it."""
+
+    def __init__(self, value):
+        asyncio.BoundedSemaphore.__init__(self, value)
+
+    def release(self):
+        asyncio.BoundedSemaphore.release(self)
+
+
 @pytest.fixture
 def swapped():
     """The names swapped for the length of a test."""
@@ -147,3 +157,30 @@ def test_abstract_classes_can_stand_beside(name):
     one = mixed(*((1,) if name in {"Barrier", "Timeout"} else ()))
     assert weakref.ref(one)() is one
     assert mixed[int] is not None
+
+
+@pytest.mark.usefixtures("swapped")
+def test_a_semaphore_derived_before_the_swap_keeps_its_bounds(run):
+    async def main():
+        semaphore = Earlier(1)
+        assert await semaphore.acquire()
+        semaphore.release()
+        with pytest.raises(ValueError, match="released too many times"):
+            semaphore.release()
+
+    run(main())
+
+
+@pytest.mark.usefixtures("swapped")
+def test_a_drain_that_need_not_wait_has_its_name(run):
+    async def main():
+        server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+        async with server:
+            _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            drained = asyncio.create_task(writer.drain())
+            assert "coro=<StreamWriter.drain()" in repr(drained)
+            await drained
+            writer.close()
+            await writer.wait_closed()
+
+    run(main())

@@ -21,7 +21,7 @@ use crate::future::wake;
 use crate::{names, report};
 
 pub(crate) use class::class;
-pub(crate) use ready::{class as ready_class, given, given_class, ready};
+pub(crate) use ready::{class as ready_class, drained, given, given_class, ready};
 
 /// What an op does when it is driven.
 pub(crate) struct Deed {

@@ -4,6 +4,7 @@
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PyString;
 
 use crate::ffi::{
     Builder, Class, ClassState, Instance, Object, Outcome, Own, Ref, Slot, Step, Visit, object,
@@ -12,7 +13,10 @@ use crate::ffi::{
 use crate::future::thrown;
 
 /// Awaited, it returns `None` at once, as often as one likes.
-pub(crate) struct Ready;
+pub(crate) struct Ready {
+    /// The name of what returned it.
+    name: &'static str,
+}
 
 static STATE: ClassState = ClassState::new();
 
@@ -28,19 +32,37 @@ impl Class for Ready {
     fn clear(&self) {}
 }
 
-static READY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-
-/// The one there is.
+/// The one that whatever is entered returns.
 ///
 /// # Errors
 /// `MemoryError`, the first time.
 #[inline]
 pub(crate) fn ready(py: Python<'_>) -> Outcome<Ref> {
-    if let Some(ready) = READY.get(py) {
+    static READY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    the_one(py, &READY, "__aenter__")
+}
+
+/// The one that `drain()` returns while there is room.
+///
+/// # Errors
+/// `MemoryError`, the first time.
+#[inline]
+pub(crate) fn drained(py: Python<'_>) -> Outcome<Ref> {
+    static DRAINED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    the_one(py, &DRAINED, "StreamWriter.drain")
+}
+
+#[inline]
+fn the_one(
+    py: Python<'_>,
+    kept: &'static PyOnceLock<Py<PyAny>>,
+    name: &'static str,
+) -> Outcome<Ref> {
+    if let Some(ready) = kept.get(py) {
         return Ok(object(ready.bind(py)).share());
     }
-    let made = Own::new(py, Ready)?.erase();
-    let _ = READY.set(py, made.bind(py).to_owned().unbind());
+    let made = Own::new(py, Ready { name })?.erase();
+    let _ = kept.set(py, made.bind(py).to_owned().unbind());
     Ok(made)
 }
 
@@ -53,6 +75,15 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         .made_natively()
         .immutable()
         .advanced(|_, _| Ok(Step::Return(Ref::none())))
+        .getter(
+            c"__qualname__",
+            c"The name of what returned it.",
+            |py, this| Ok(object(&PyString::new(py, this.name)).share()),
+        )
+        .getter(c"__name__", c"The last part of that name.", |py, this| {
+            let last = this.name.rsplit('.').next().unwrap_or(this.name);
+            Ok(object(&PyString::new(py, last)).share())
+        })
         .awaits_itself()
         .one(
             c"send",

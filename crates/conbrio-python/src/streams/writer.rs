@@ -223,7 +223,7 @@ fn writing(builder: Builder<Writer>) -> Builder<Writer> {
 /// `drain()`: nothing to wait for when both ends are ours and there is room, else asyncio's own coroutine.
 fn drain(py: Python<'_>, this: &Instance<Writer>) -> Outcome<Ref> {
     if has_room(py, this) {
-        return op::ready(py);
+        return op::drained(py);
     }
     super::ordinary_writer(py, this.object(), pyo3::intern!(py, "drain"))
 }
