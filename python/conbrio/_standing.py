@@ -23,8 +23,8 @@ _stands_for: dict[type, type] = {}
 # The native half, and the same; and ours.
 _halves: dict[type, type] = {}
 _ours: dict[type, type] = {}
-# A native method and the class of asyncio's that is asked for it, and what stands before it.
-_doors: dict[tuple[Any, type], Any] = {}
+# A native method and asyncio's in whose place it stands, and what stands before it on the class.
+_doors: dict[tuple[Any, Any], Any] = {}
 _NATIVE = (
     type(_conbrio.Lock.release),
     type(_conbrio.Lock.acquire),
@@ -40,7 +40,7 @@ class _Door:
 
     __name__: str
 
-    def __init__(self, native: Any, usual: types.FunctionType) -> None:
+    def __init__(self, native: Any, usual: types.FunctionType, owner: type) -> None:
         functools.update_wrapper(self, usual)
         self.__code__ = usual.__code__
         # From 3.14 on that is not among what a wrapper takes over; the class's own would be seen.
@@ -50,6 +50,7 @@ class _Door:
                 setattr(self, mark, getattr(native, mark))
         self._native = native
         self._half = native.__objclass__
+        self._owner = owner
         self._usual = usual
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -64,7 +65,7 @@ class _Door:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as what it is: an attribute of its class."""
-        return getattr, (_ours[self._half], self.__name__)
+        return getattr, (self._owner, self.__name__)
 
     def __repr__(self) -> str:
         """Tell what it leads to."""
@@ -73,14 +74,15 @@ class _Door:
 
 def _door(cls: type, native: Any, name: str) -> Any:
     """Return what stands before a native method on a class, always the same."""
-    theirs = next((_stands_for[base] for base in cls.__mro__ if base in _stands_for), None)
-    key = native, theirs or _halves[native.__objclass__]
-    door = _doors.get(key)
+    half = native.__objclass__
+    owner = next((base for base in cls.__mro__ if base in _stands_for), _ours[half])
+    usual = getattr(_stands_for[owner], name, None)
+    if usual is getattr(_halves[half], name, None):
+        owner = _ours[half]  # inherited there too: the same for all
+    door = _doors.get((native, usual))
     if door is None:
-        door = native
-        if isinstance(usual := getattr(key[1], name, None), types.FunctionType):
-            door = _Door(native, usual)
-        door = _doors.setdefault(key, door)
+        door = _Door(native, usual, owner) if isinstance(usual, types.FunctionType) else native
+        door = _doors.setdefault((native, usual), door)
     return door
 
 
