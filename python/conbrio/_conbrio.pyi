@@ -379,7 +379,6 @@ class StreamTransport(asyncio.Transport):
 
     @property
     def max_size(self) -> int: ...
-
     def __init__(
         self,
         loop: EventLoop,
@@ -397,7 +396,6 @@ class DatagramTransport(asyncio.transports._FlowControlMixin, asyncio.DatagramTr
 
     @property
     def max_size(self) -> int: ...
-
     def __init__(
         self,
         loop: EventLoop,
@@ -414,7 +412,6 @@ class ReadPipeTransport(asyncio.ReadTransport):
 
     @property
     def max_size(self) -> int: ...
-
     def __init__(
         self,
         loop: EventLoop,
