@@ -13,7 +13,7 @@ import sys
 from asyncio import base_events
 
 from . import _conbrio
-from ._sockets import connects_as_socket
+from ._sockets import SOCKET, connects_as_socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _is_usual() -> bool:
     return (
         socket.socket is _socket
         and base_events.socket is _socket_module  # type: ignore[attr-defined]
-        and connects_as_socket(_socket)
+        and connects_as_socket(SOCKET)
     )
 
 

@@ -20,7 +20,8 @@ MOVES = {
     for name in ("recv", "recv_into", "send", "sendmsg", "shutdown")
 }
 CONNECT = _socket.socket.connect
-ACCEPT = SOCKET.accept
+# Not there where somebody had replaced the class before: then none accepts so.
+ACCEPT = getattr(SOCKET, "accept", None)
 
 
 def sends_as_socket(kind: type) -> bool:
@@ -32,7 +33,7 @@ def sends_as_socket(kind: type) -> bool:
 
 def connects_as_socket(kind: type) -> bool:
     """Tell whether a class of sockets connects so, and then moves bytes so."""
-    return kind.connect is CONNECT and sends_as_socket(kind)  # type: ignore[attr-defined]
+    return sends_as_socket(kind) and kind.connect is CONNECT  # type: ignore[attr-defined]
 
 
 def accepts_as_socket(kind: type) -> bool:

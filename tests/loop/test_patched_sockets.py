@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -96,3 +98,27 @@ def test_methods_put_into_the_class_of_sockets_are_called(run, asked):
         assert asked == ["send", "recv"]
 
     run(main())
+
+
+REPLACED_BEFORE = """
+import asyncio, socket
+real = socket.socket
+socket.socket = lambda *args, **options: real(*args, **options)
+import conbrio
+
+async def main():
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    async with server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        assert await reader.read() == b""
+        writer.close()
+
+conbrio.run(main())
+"""
+
+
+def test_the_class_may_be_replaced_before_the_import():
+    pytest.importorskip("conbrio")
+    command = [sys.executable, "-c", REPLACED_BEFORE]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
