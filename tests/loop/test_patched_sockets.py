@@ -72,12 +72,15 @@ def asked(monkeypatch):
 def test_methods_put_into_the_class_of_sockets_are_called(run, asked):
     async def main():
         loop = asyncio.get_running_loop()
+        answered = asyncio.Event()
 
         async def answer(reader, writer):
             writer.write(await reader.read(10))
             writer.write_eof()
             await reader.read()
             writer.close()
+            await writer.wait_closed()
+            answered.set()
 
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
         async with server:
@@ -86,6 +89,7 @@ def test_methods_put_into_the_class_of_sockets_are_called(run, asked):
             assert await reader.read() == b"x"
             writer.close()
             await writer.wait_closed()
+            await answered.wait()
         assert set(asked) == {"accept", "connect", "recv", "send", "shutdown"}
         asked.clear()
         near, far = socket.socketpair()
