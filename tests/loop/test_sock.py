@@ -442,3 +442,28 @@ def test_a_size_that_no_memory_has(same, name, size):
             far.close()
 
     same(main)
+
+
+def test_recv_of_a_socket_that_a_transport_has_taken(run):
+    """Refused once it would have to wait, though the loop may still watch the socket for the wait before."""
+
+    class Paused(peers.Recorder):
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            transport.pause_reading()
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        near, far = peers.tcp_pair()
+        far.send(b"one")
+        assert await loop.sock_recv(near, 100) == b"one"
+        task = asyncio.create_task(loop.sock_recv(near, 100))
+        await asyncio.sleep(0)
+        far.send(b"two")
+        assert await task == b"two"
+        transport, protocol = await loop.create_connection(Paused, sock=near)
+        with pytest.raises(RuntimeError, match="is used by transport"):
+            await asyncio.wait_for(loop.sock_recv(near, 100), 1)
+        await peers.finish(transport, protocol, far)
+
+    run(main())

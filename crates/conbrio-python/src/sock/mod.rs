@@ -306,27 +306,22 @@ fn begin(py: Python<'_>, this: &Instance<Engine>, wait: Own<SocketWait>) -> Outc
     if let Some(answer) = attempt(py, this, &wait)? {
         return Ok(answer);
     }
-    let runnable = Thunk::new(wait.own(), heard);
-    if takes_over(py, this, &wait)? {
-        wait.future.set(call_method(
-            py,
-            this.object(),
-            names::create_future(py),
-            &[],
-        )?);
-        drop(this.rewatch(py, wait.fd, wait.side(), runnable));
-        return Ok(wait.erase());
-    }
     let Ok(fd) = wait.fd.into_pyobject(py);
     ensure_no_transport(py, this, object(&fd))?;
+    let watched = takes_over(py, this, &wait)?;
     wait.future.set(call_method(
         py,
         this.object(),
         names::create_future(py),
         &[],
     )?);
-    let former = this.watch(py, wait.fd, wait.side(), runnable)?;
-    cancel(py, former)?;
+    let runnable = Thunk::new(wait.own(), heard);
+    if watched {
+        drop(this.rewatch(py, wait.fd, wait.side(), runnable));
+    } else {
+        let former = this.watch(py, wait.fd, wait.side(), runnable)?;
+        cancel(py, former)?;
+    }
     Ok(wait.erase())
 }
 
