@@ -311,6 +311,8 @@ imports! {
     ssl_again_errors = "asyncio.sslproto", "SSLAgainErrors";
     ssl_error = "ssl", "SSLError";
     ssl_object = "ssl", "SSLObject";
+    ssl_socket = "_ssl", "_SSLSocket";
+    memory_bio = "_ssl", "MemoryBIO";
     transport_socket = "conbrio._trsock", "TransportSocket";
     report_socket = "asyncio.trsock", "TransportSocket";
     warn = "warnings", "warn";

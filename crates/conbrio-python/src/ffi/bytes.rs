@@ -1,5 +1,6 @@
 //! `bytes` objects as memory: made exactly as long as what was received, and kept by reference until they are sent.
 
+use std::convert::Infallible;
 use std::mem::MaybeUninit;
 
 use pyo3::ffi;
@@ -133,6 +134,23 @@ fn fresh(_py: Python<'_>, content: &[u8]) -> Outcome<Ref> {
             content.len().cast_signed(),
         ))
     }
+}
+
+/// A `bytes` object of all `pieces`, one after the other.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn joined_bytes(py: Python<'_>, pieces: &[Bytes]) -> Outcome<Ref> {
+    let length = pieces.iter().map(|piece| piece.as_ref().len()).sum();
+    let Ok((whole, _)) = filled_bytes::<Infallible>(py, length, |mut room| {
+        for piece in pieces {
+            let (place, rest) = room.split_at_mut(piece.as_ref().len());
+            place.write_copy_of_slice(piece.as_ref());
+            room = rest;
+        }
+        Ok(length)
+    })?;
+    Ok(whole)
 }
 
 /// A `bytes` object of what `fill` writes into `room` bytes of fresh memory, and its length; nothing is made of a failure.

@@ -8,6 +8,7 @@
 pub(crate) mod arenas;
 mod args;
 mod audit;
+mod borrower;
 mod buffer;
 mod builtin;
 mod bytearray;
@@ -35,10 +36,11 @@ mod visit;
 
 pub(crate) use args::{Args, Leading, Names, Parameters, tuple_items};
 pub(crate) use audit::is_audited;
+pub(crate) use borrower::Borrower;
 pub(crate) use buffer::Buffer;
 pub(crate) use builtin::Builtin;
 pub(crate) use bytearray::{bytearray, bytearray_len, extend_bytearray, is_bytearray};
-pub(crate) use bytes::{Bytes, bytes, filled_bytes, refill_bytes};
+pub(crate) use bytes::{Bytes, bytes, filled_bytes, joined_bytes, refill_bytes};
 pub(crate) use call::{
     as_float, attribute, attribute_if_any, call, call_keyword, call_method, call_tuple,
     check_signals, file_descriptor, float, is_callable, is_coroutine, is_empty, is_equal,

@@ -2,6 +2,9 @@
 
 use std::collections::VecDeque;
 
+use pyo3::prelude::*;
+
+use crate::ffi::{Outcome, Ref, bytes};
 use crate::transport::Chunk;
 
 /// Chunks in order; one costs no memory of its own.
@@ -44,10 +47,21 @@ impl Backlog {
         Some((first, self.rest.iter()))
     }
 
-    /// A copy of the first bytes, at most `most` of them; none if nothing waits.
-    pub(super) fn beginning(&self, most: usize) -> Option<Vec<u8>> {
-        let (first, rest) = self.front()?;
-        let mut copied = first.get(..most).unwrap_or(first).to_vec();
+    /// The first chunk as an object, and if it is short the next ones with it, up to `most` bytes; none if nothing waits.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub(super) fn beginning(&self, py: Python<'_>, most: usize) -> Outcome<Option<Ref>> {
+        let Some((first, rest)) = self.front() else {
+            return Ok(None);
+        };
+        if first.len() >= most || self.rest.is_empty() {
+            return match &self.first {
+                Some(whole) if self.taken == 0 => whole.object(py).map(Some),
+                _ => bytes(py, first).map(Some),
+            };
+        }
+        let mut copied = first.to_vec();
         for piece in rest {
             let (piece, room) = (piece.as_ref(), most - copied.len());
             copied.extend_from_slice(piece.get(..room).unwrap_or(piece));
@@ -55,7 +69,7 @@ impl Backlog {
                 break;
             }
         }
-        Some(copied)
+        bytes(py, &copied).map(Some)
     }
 
     /// Forgets the first `count` bytes.

@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 
 use super::TlsFlow;
 use super::write::send;
-use crate::ffi::{Instance, Outcome, Raised, Ref, attribute, call_method, is_true, raise};
+use crate::ffi::{Instance, Object, Outcome, Raised, Ref, attribute, call_method, is_true, raise};
 use crate::names;
 
 /// CPython: `_do_handshake`.
@@ -32,12 +32,18 @@ pub(super) fn shake(py: Python<'_>, this: &Instance<TlsFlow>) -> Outcome<()> {
 /// What the handshake failed of, if what was raised does not only say that more is needed.
 fn failure(py: Python<'_>, raised: Raised) -> Outcome<Option<Ref>> {
     let exception = raised.take();
-    let is = |class: &Bound<'_, PyAny>| exception.bind(py).is_instance(class);
-    if is(&names::ssl_again_errors(py)?.bind(py))? {
+    if is_again(py, &exception)? {
         return Ok(None);
     }
-    if is(&names::ssl_error(py)?.bind(py))? {
+    let class = names::ssl_error(py)?;
+    if exception.bind(py).is_instance(&class.bind(py))? {
         return Ok(Some(exception));
     }
     Err(raise(exception))
+}
+
+/// Whether what was raised only says that more is needed. CPython: `SSLAgainErrors`.
+pub(super) fn is_again(py: Python<'_>, exception: &Object) -> Outcome<bool> {
+    let classes = names::ssl_again_errors(py)?;
+    Ok(exception.bind(py).is_instance(&classes.bind(py))?)
 }

@@ -8,6 +8,8 @@ mod backlog;
 mod class;
 mod engine;
 mod handshake;
+mod objects;
+mod pieces;
 mod read;
 mod states;
 mod write;
@@ -199,9 +201,6 @@ fn receive(py: Python<'_>, object: &Object, source: Source<'_>) -> io::Result<us
 
 /// Works on ciphertext that has been taken. CPython: `buffer_updated`.
 fn received(py: Python<'_>, this: &Instance<TlsFlow>) -> Outcome<()> {
-    if let Some(Engine::Objects(objects)) = this.engine.get() {
-        objects.feed(py)?;
-    }
     let step = match this.state.get() {
         State::Wrapped => return read::read(py, this),
         State::Handshake => names::do_handshake(py),
@@ -210,14 +209,6 @@ fn received(py: Python<'_>, this: &Instance<TlsFlow>) -> Outcome<()> {
         State::Unwrapped => return Ok(()),
     };
     call_method(py, this.object(), step, &[]).map(drop)
-}
-
-/// Takes ciphertext before the handshake, which finds it.
-fn keep(py: Python<'_>, object: &Object) -> Outcome<()> {
-    match Instance::<TlsFlow>::of(object).and_then(|flow| flow.engine.get()) {
-        Some(Engine::Objects(objects)) => objects.feed(py),
-        _ => Ok(()),
-    }
 }
 
 /// How a flow takes bytes from a room that knows it.

@@ -8,11 +8,13 @@ use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::engine::{Engine, Objects, PIECE, Pause};
+use super::engine::Engine;
+use super::objects::{Objects, PIECE, Pause};
+use super::pieces::Pieces;
 use super::{State, TlsFlow, feed, write};
 use crate::ffi::{
-    Buffer, Bytes, Instance, Object, Outcome, Own, Raised, Ref, Session, Thunk, attribute,
-    call_method, filled_bytes, object, raise,
+    Buffer, Bytes, Instance, Object, Outcome, Own, Raised, Session, Thunk, attribute, call_method,
+    filled_bytes, object, raise,
 };
 use crate::names;
 use crate::protocol::{Hears, data_received};
@@ -49,8 +51,7 @@ fn read_and_write(py: Python<'_>, this: &Instance<TlsFlow>) -> Outcome<()> {
 }
 
 fn read_natively(py: Python<'_>, this: &Instance<TlsFlow>, session: &Session) -> Outcome<()> {
-    let mut first: Option<Ref> = None;
-    let mut more = Vec::new();
+    let mut pieces = Pieces::default();
     let last = loop {
         let mut last = Read::Again;
         let room = session.promised().max(ROOM);
@@ -60,10 +61,8 @@ fn read_natively(py: Python<'_>, this: &Instance<TlsFlow>, session: &Session) ->
             Ok(count)
         })?;
         let Ok((data, count)) = filled;
-        match (&first, count) {
-            (_, 0) => {}
-            (None, _) => first = Some(data),
-            (Some(_), _) => more.push(data),
+        if count > 0 {
+            pieces.push(data);
         }
         if !matches!(last, Read::Bytes(_)) {
             break last;
@@ -73,7 +72,7 @@ fn read_natively(py: Python<'_>, this: &Instance<TlsFlow>, session: &Session) ->
     if last == Read::Failed {
         return Err(failure(py, this));
     }
-    deliver(py, this, first, more)?;
+    deliver(py, this, pieces)?;
     if last == Read::End {
         return end(py, this);
     }
@@ -81,16 +80,8 @@ fn read_natively(py: Python<'_>, this: &Instance<TlsFlow>, session: &Session) ->
 }
 
 fn read_by_objects(py: Python<'_>, this: &Instance<TlsFlow>, objects: &Objects) -> Outcome<()> {
-    let mut first: Option<Ref> = None;
-    let mut more = Vec::new();
-    let pause = loop {
-        match objects.read(py)? {
-            Ok(data) if first.is_none() => first = Some(data),
-            Ok(data) => more.push(data),
-            Err(pause) => break pause,
-        }
-    };
-    deliver(py, this, first, more)?;
+    let (pieces, pause) = objects.read_all(py)?;
+    deliver(py, this, pieces)?;
     match pause {
         Pause::Again => Ok(()),
         Pause::End => end(py, this),
@@ -98,19 +89,9 @@ fn read_by_objects(py: Python<'_>, this: &Instance<TlsFlow>, objects: &Objects) 
 }
 
 /// Gives the protocol everything as one.
-fn deliver(
-    py: Python<'_>,
-    this: &Instance<TlsFlow>,
-    first: Option<Ref>,
-    more: Vec<Ref>,
-) -> Outcome<()> {
-    let (Some(first), Some(protocol)) = (first, this.protocol.share()) else {
+fn deliver(py: Python<'_>, this: &Instance<TlsFlow>, pieces: Pieces) -> Outcome<()> {
+    let (Some(data), Some(protocol)) = (pieces.join(py)?, this.protocol.share()) else {
         return Ok(());
-    };
-    let data = if more.is_empty() {
-        first
-    } else {
-        join(py, &first, &more)
     };
     // Shared, so that the bytes stay while the protocol works on them.
     match (this.protocol.hears(), Bytes::share(&data)) {
@@ -118,16 +99,6 @@ fn deliver(
         (Hears::Fed(feed), Some(bytes)) if feed(py, &protocol, bytes.as_ref())? => Ok(()),
         _ => data_received(py, &protocol, &data),
     }
-}
-
-fn join(py: Python<'_>, first: &Object, more: &[Ref]) -> Ref {
-    let pieces: Vec<Bytes> = std::iter::once(first)
-        .chain(more.iter().map(|piece| &**piece))
-        .filter_map(Bytes::share)
-        .collect();
-    let pieces: Vec<&[u8]> = pieces.iter().map(AsRef::as_ref).collect();
-    let whole = PyBytes::new(py, &pieces.concat());
-    object(&whole).share()
 }
 
 /// Decrypts into the protocol's own memory. CPython: `_do_read__buffered`.

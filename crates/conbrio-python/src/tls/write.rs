@@ -5,7 +5,8 @@ use conbrio_tls::openssl::Write;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use super::engine::{Engine, Objects};
+use super::engine::Engine;
+use super::objects::Objects;
 use super::read::{failure, guarded};
 use super::writer::TlsWriter;
 use super::{State, TlsFlow};
@@ -15,7 +16,7 @@ use crate::ffi::{
 };
 use crate::names;
 use crate::report::report_raised;
-use crate::transport::{Chunk, StreamTransport, send_collected};
+use crate::transport::{Chunk, StreamTransport, send_at_once, send_collected};
 
 /// More than this is not kept until the end of the turn.
 const AT_ONCE: usize = 64 * 1024;
@@ -190,9 +191,8 @@ fn encrypt_by_objects(
     objects: &Objects,
     backlog: &mut super::Backlog,
 ) -> Outcome<()> {
-    while let Some(record) = backlog.beginning(RECORD) {
-        let record = bytes(py, &record)?;
-        match objects.write(py, &record)? {
+    while let Some(piece) = backlog.beginning(py, RECORD)? {
+        match objects.write(py, &piece)? {
             Some(count) => backlog.forget(count),
             None => break,
         }
@@ -240,7 +240,7 @@ fn carry(py: Python<'_>, this: &Instance<TlsFlow>, data: &Object) -> Outcome<()>
         Bytes::share(data),
     ) {
         // Not `write`: that would wait for the end of the turn, which this may be.
-        return send_collected(py, transport, data.as_ref().to_vec()).map(drop);
+        return send_at_once(py, transport, data);
     }
     call_method(py, &transport, names::write(py), &[data])?;
     // TLS within TLS: this may be the end of a turn, so the outer one does not wait for it.

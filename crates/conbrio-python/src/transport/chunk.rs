@@ -29,7 +29,7 @@ impl Chunk {
     ///
     /// # Errors
     /// `MemoryError`.
-    pub(super) fn object(&self, py: Python<'_>) -> Outcome<Ref> {
+    pub(crate) fn object(&self, py: Python<'_>) -> Outcome<Ref> {
         match self {
             Self::Shared(shared) => Ok(shared.object()),
             Self::Copied(copied) => bytes(py, copied),

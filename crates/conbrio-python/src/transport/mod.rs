@@ -37,7 +37,7 @@ pub(crate) use extra::{Ends, is_known_family, python_socket};
 pub(crate) use make::{Connection, Made, make};
 pub(crate) use methods::class;
 pub(crate) use pipe::{read_class as read_pipe_class, write_class as write_pipe_class};
-pub(crate) use write::send_collected;
+pub(crate) use write::{send_at_once, send_collected};
 
 /// A connected stream socket and its protocol.
 #[repr(C)]

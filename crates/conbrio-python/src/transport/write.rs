@@ -157,6 +157,22 @@ pub(crate) fn send_collected(
     Ok(bytes)
 }
 
+/// Sends a `bytes` object now, as at the end of a turn; what the system does not take is not copied.
+///
+/// # Errors
+/// As `write`.
+pub(crate) fn send_at_once(
+    py: Python<'_>,
+    this: &Instance<StreamTransport>,
+    bytes: Bytes,
+) -> Outcome<()> {
+    check_writable(this, AFTER_EOF, BUSY)?;
+    if bytes.as_ref().is_empty() || this.is_lost(py)? {
+        return Ok(());
+    }
+    push_and_send(py, this, Chunk::Shared(bytes))
+}
+
 /// Sends the beginning of `bytes`, if nothing is owed that comes before; says how many the system has taken.
 fn send_first(py: Python<'_>, this: &Instance<StreamTransport>, bytes: &[u8]) -> io::Result<usize> {
     if this.life.writing.get() || this.owed(py) > 0 {
@@ -175,8 +191,11 @@ fn owe_rest(py: Python<'_>, this: &Instance<StreamTransport>, rest: Box<[u8]>) -
     if rest.is_empty() {
         return Ok(());
     }
-    this.outbox
-        .lend(py, |outbox| outbox.push(Chunk::Copied(rest)));
+    push_and_send(py, this, Chunk::Copied(rest))
+}
+
+fn push_and_send(py: Python<'_>, this: &Instance<StreamTransport>, chunk: Chunk) -> Outcome<()> {
+    this.outbox.lend(py, |outbox| outbox.push(chunk));
     if this.life.writing.get() {
         this.maybe_pause(py)
     } else {
