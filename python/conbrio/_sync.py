@@ -7,6 +7,7 @@ methods, pickling) is CPython's code over the native state. Does not know who us
 from __future__ import annotations
 
 import asyncio
+import copyreg
 import sys
 from asyncio import locks, queues, taskgroups, timeouts
 
@@ -18,7 +19,7 @@ from ._standing import Standing, stand
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any, Self, TypeVar
+    from typing import Any, Self, SupportsIndex, TypeVar
 
     from _typeshed import SupportsRichComparison
 
@@ -75,14 +76,22 @@ class _Kept:
     __slots__ = ()
     _kept: tuple[str, ...] = ()
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what CPython's own instance has in its dictionary."""
-        return dict(self._parts())
+    def __reduce_ex__(self, protocol: SupportsIndex, /) -> Any:
+        """Pickle by any protocol: what the oldest ones do otherwise is for classes in Python."""
+        return super().__reduce_ex__(max(int(protocol), 2))
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __getstate__(self) -> Any:
+        """Return what CPython's own instance has in its dictionary, and in slots of a program's."""
+        kept = dict(self._parts())
+        names = copyreg._slotnames(type(self))  # type: ignore[attr-defined]  # noqa: SLF001
+        slots = {name: getattr(self, name) for name in names if hasattr(self, name)}
+        return (kept, slots) if slots else kept
+
+    def __setstate__(self, state: Any) -> None:
         """Take what ``__getstate__`` has returned."""
-        for name, value in state.items():
-            setattr(self, name, value)
+        for part in state if isinstance(state, tuple) else (state,):
+            for name, value in part.items():
+                setattr(self, name, value)
 
     def _parts(self) -> Iterator[tuple[str, Any]]:
         for name in self._kept:

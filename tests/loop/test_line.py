@@ -209,3 +209,42 @@ def test_a_line_is_walked_along(name, wait, wake):
 
     ours, theirs = both(main)
     assert ours == theirs
+
+
+NUMBERS = ["x", None, 1.5, -1, 0, True, 2**2000, -(2**2000), float("inf"), [], 1 + 1j]
+
+
+@pytest.mark.parametrize("waiting", [0, 3])
+@pytest.mark.parametrize("number", NUMBERS, ids=lambda number: str(number)[:6])
+def test_how_many_are_notified(number, waiting):
+    """The number is looked at where somebody waits, and only there."""
+
+    def attempt(condition):
+        try:
+            return condition.notify(number)
+        except (TypeError, RuntimeError) as error:
+            return type(error), str(error)
+
+    async def main():
+        condition = asyncio.Condition()
+        woken = []
+
+        async def wait():
+            async with condition:
+                await condition.wait()
+                woken.append(None)
+
+        tasks = [asyncio.ensure_future(wait()) for _ in range(waiting)]
+        await asyncio.sleep(0)
+        said = [attempt(condition)]
+        async with condition:
+            said.append(attempt(condition))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return said, len(woken)
+
+    ours, theirs = both(main)
+    assert ours == theirs

@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import functools
 import pickle
 import sys
 import types
@@ -129,7 +130,11 @@ def test_copies_and_pickles_as_cpythons(name):
     arguments = (1,) if name in {"Barrier", "Timeout"} else ()
     theirs, ours = getattr(asyncio, name)(*arguments), getattr(conbrio, name)(*arguments)
     ours.mine = theirs.mine = [1]
-    for duplicate in (copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))):
+    pickled = [
+        functools.partial(lambda protocol, one: pickle.loads(pickle.dumps(one, protocol)), protocol)
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
+    ]
+    for duplicate in (copy.copy, copy.deepcopy, *pickled):
         try:
             expected = duplicate(theirs)
         except TypeError:
@@ -140,6 +145,21 @@ def test_copies_and_pickles_as_cpythons(name):
         assert type(got) is type(ours)
         assert got.mine == expected.mine
         assert repr(got).split(" [")[1:] == repr(expected).split(" [")[1:]
+
+
+class Marked(conbrio.Lock):
+    """A lock with a place of its own, beside those in its dictionary."""
+
+    __slots__ = ("mark", "unset")
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_places_of_a_derived_class_are_copied(protocol):
+    lock = Marked()
+    lock.mark, lock.other = "mark", "other"
+    for got in (copy.copy(lock), pickle.loads(pickle.dumps(lock, protocol))):
+        assert (got.mark, got.other, got.locked()) == ("mark", "other", False)
+        assert not hasattr(got, "unset")
 
 
 @pytest.mark.parametrize("name", CLASSES)

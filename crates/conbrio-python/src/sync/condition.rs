@@ -1,6 +1,6 @@
 //! `Condition`: tasks that wait to be notified, and hold a lock before and after.
 
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyOverflowError, PyRuntimeError};
 use pyo3::prelude::*;
 
 use super::line::{Line, waiters};
@@ -10,7 +10,7 @@ use super::stock::{delegate, delegate_all, initialise_next};
 use super::{Only, only_argument};
 use crate::ffi::{
     Args, Builder, Class, ClassState, Instance, Object, Outcome, Parameters, Raised, Ref, Slot,
-    Visit, as_float, call, is_instance, is_true, kept, raise_in_context,
+    Visit, as_float, call, is_instance, is_true, kept, raise, raise_in_context,
 };
 use crate::names;
 use crate::op::{self, Deed, Doing, Op, ready};
@@ -327,8 +327,30 @@ fn notify(py: Python<'_>, this: &Instance<Condition>, args: Args<'_>) -> Outcome
         positional: 1,
         required: 0,
     })?;
-    let most = most.map_or(Ok(1.0), |most| as_float(py, most))?;
+    if !this.is_locked() {
+        return Err(not_acquired("notify"));
+    }
+    // CPython: looks at the number with somebody waiting only.
+    if this.line.len(py)? == 0 {
+        return Ok(Ref::none());
+    }
+    let most = match most {
+        Some(most) => as_float(py, most).or_else(|raised| not_a_number(py, most, raised))?,
+        None => 1.0,
+    };
     this.notify(py, most.ceil() as usize)
+}
+
+/// CPython: counts up to whatever can be compared with a number.
+#[cold]
+fn not_a_number(py: Python<'_>, most: &Object, raised: Raised) -> Outcome<f64> {
+    let exception = raised.take();
+    let Ok(none) = 0_u8.into_pyobject(py);
+    let is_none = none.ge(most.bind(py))?;
+    if exception.bind(py).is_instance_of::<PyOverflowError>() {
+        return Ok(if is_none { 0.0 } else { f64::MAX });
+    }
+    Err(raise(exception))
 }
 
 fn entries(builder: Builder<Condition>) -> Builder<Condition> {
