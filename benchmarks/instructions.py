@@ -81,6 +81,18 @@ async def semaphore_free(n):
 
 
 @row
+async def semaphore_contended(n):
+    semaphore = asyncio.BoundedSemaphore(2)
+
+    async def worker():
+        for _ in range(n // 4):
+            async with semaphore:
+                await asyncio.sleep(0)
+
+    await asyncio.gather(*[worker() for _ in range(4)])
+
+
+@row
 async def event_handover(n):
     one, other = asyncio.Event(), asyncio.Event()
 
@@ -190,6 +202,25 @@ async def queue_derived(n):
         queue.get_nowait()
 
 
+async def through(queue, n):
+    """Three in, three out."""
+    for number in range(n // 3):
+        for item in (number % 7, 3, number % 5):
+            await queue.put(item)
+        for _ in range(3):
+            await queue.get()
+
+
+@row
+async def priority_queue(n):
+    await through(asyncio.PriorityQueue(), n)
+
+
+@row
+async def lifo_queue(n):
+    await through(asyncio.LifoQueue(), n)
+
+
 @row
 async def group_of_one(n):
     async def nothing():
@@ -223,6 +254,37 @@ async def gather_10(n):
 
     for _ in range(n // 10):
         await asyncio.gather(*[nothing() for _ in range(10)])
+
+
+async def number(answer):
+    await asyncio.sleep(0)
+    return answer
+
+
+@row
+async def wait_10(n):
+    for _ in range(n // 10):
+        await asyncio.wait([asyncio.ensure_future(number(i)) for i in range(10)])
+
+
+@row
+async def as_completed_10(n):
+    for _ in range(n // 10):
+        for one in asyncio.as_completed([number(i) for i in range(10)]):
+            await one
+
+
+@row
+async def shield(n):
+    for _ in range(n):
+        await asyncio.shield(number(1))
+
+
+@row
+async def to_thread(n):
+    """Most of it is the thread's, and the interpreter's."""
+    for _ in range(n):
+        await asyncio.to_thread(int)
 
 
 async def stream_pair():
