@@ -5,6 +5,7 @@ import os
 import queue
 import signal
 import socket
+import sys
 import threading
 import time
 
@@ -166,3 +167,47 @@ def test_a_loop_whose_questioner_is_gone_rests(loop):
     begun = time.thread_time()
     loop.run_until_complete(asyncio.sleep(0.5))
     assert time.thread_time() - begun < 0.05
+
+
+@pytest.mark.conbrio_only
+def test_only_a_wait_that_can_block_lets_other_threads_in(loop):
+    """With a switch interval that never ends, another thread runs where the interpreter's lock is let go, and only there.
+
+    asyncio's loop lets go of it at each turn.
+    """
+    last, turns, ended, seen = 20_000, 0, False, []
+    begun = threading.Event()
+    near, far = socket.socketpair()
+    loop.add_reader(near, pytest.fail)
+
+    def other():
+        begun.set()
+        while not ended:
+            seen.append(turns)
+            time.sleep(0)
+
+    def turn():
+        nonlocal turns
+        turns += 1
+        if turns < last:
+            loop.call_soon(turn)
+        else:
+            loop.call_later(0.02, loop.stop)
+
+    thread = threading.Thread(target=other)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(100)
+    try:
+        thread.start()
+        begun.wait()
+        loop.call_soon(turn)
+        loop.run_forever()
+    finally:
+        ended = True
+        sys.setswitchinterval(interval)
+        thread.join()
+    loop.remove_reader(near)
+    near.close()
+    far.close()
+    assert [turns for turns in seen if 0 < turns < last] == []
+    assert seen.count(last) > 1
