@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from loopkit import children
+from loopkit.either import both
 
 pytestmark = pytest.mark.skipif(sys.version_info < (3, 14), reason="call graphs came with 3.14")
 
@@ -106,6 +107,65 @@ def test_a_done_task_is_awaited_by_nobody(run):
         return len(graph.awaited_by), after.awaited_by
 
     assert run(main()) == (1, ())
+
+
+async def grouped(leaf):
+    async with asyncio.TaskGroup() as group:
+        group.create_task(leaf)
+
+
+async def waited(leaf):
+    await asyncio.wait([asyncio.ensure_future(leaf)])
+
+
+async def completed(leaf):
+    for one in asyncio.as_completed([leaf]):
+        await one
+
+
+async def in_time(leaf):
+    async with asyncio.timeout(60):
+        await asyncio.ensure_future(leaf)
+
+
+WAYS = {
+    "gather": lambda leaf: asyncio.gather(leaf),
+    "shield": lambda leaf: asyncio.shield(leaf),
+    "wait": waited,
+    "wait_for": lambda leaf: asyncio.wait_for(asyncio.ensure_future(leaf), 60),
+    "as_completed": completed,
+    "TaskGroup": grouped,
+    "timeout": in_time,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_who_awaits_by_each_way(way):
+    """A task is awaited by the same ones with asyncio's names as with ours in their places."""
+
+    async def main():
+        future = asyncio.get_running_loop().create_future()
+
+        async def leaf():
+            await future
+
+        async def root():
+            await WAYS[way](leaf())
+
+        root_task = asyncio.create_task(root(), name="root")
+        for _ in range(3):
+            await asyncio.sleep(0)
+        leaves = [one for one in asyncio.all_tasks() if one.get_coro().__name__ == "leaf"]
+        graphs = [asyncio.capture_call_graph(one) for one in (*leaves, future)]
+        awaiting = [[one.future.get_name() for one in graph.awaited_by] for graph in graphs]
+        frames = [one.frame.f_code.co_name for one in graphs[0].call_stack]
+        root_task.cancel()
+        future.cancel()
+        await asyncio.gather(root_task, *leaves, return_exceptions=True)
+        return len(leaves), awaiting[0], len(awaiting[1]), frames
+
+    ours, theirs = both(main)
+    assert ours == theirs
 
 
 @pytest.mark.parametrize("command", ["ps", "pstree"])
