@@ -1,11 +1,12 @@
 """TLS by Python's own objects, plain, with methods of a program's or watched: what was sent arrives whole."""
 
 import asyncio
+import os
 import ssl
 
 import pytest
 
-from loopkit import certificates
+from loopkit import certificates, children
 from loopkit.tls import dial, hang_up, served
 
 SIZES = [1, 100, 16383, 16384, 16385, 40_000, 70_000, 300_000]
@@ -128,3 +129,39 @@ def test_a_buffered_protocol_is_filled(run):
 
     for kind in ("plain", "methods", "messages"):
         assert run(main(kind)) is True
+
+
+REFUSED = """
+import _ssl
+_ssl.{name} = {value}
+import conbrio, ssl
+from loopkit import certificates, tls
+
+async def main():
+    server, port = await tls.served(certificates.server())
+    async with server:
+        reader, writer = await tls.dial(port)
+        writer.write(b"hello")
+        print(await reader.readexactly(5))
+        await tls.hang_up(writer)
+
+conbrio.run(main())
+info = conbrio.build_info()
+print(info["native_tls"], info["native_tls_refused"])
+"""
+
+
+@pytest.mark.conbrio_only
+@pytest.mark.skipif("CONBRIO_NATIVE_TLS" in os.environ, reason="is refused for that reason then")
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("OPENSSL_VERSION_NUMBER", 0x10101000, "OpenSSL is 0x"),
+        ("__file__", "'/nowhere/_ssl.so'", "the ssl module's library is not loaded"),
+    ],
+)
+def test_an_openssl_that_is_not_what_it_should_be(name, value, reason):
+    """It is left alone, TLS works, and what is wrong is said."""
+    status, out, err = children.finish(children.start(REFUSED.format(name=name, value=value)))
+    assert status == 0, err
+    assert out.startswith(f"b'hello'\nFalse RuntimeError: {reason}")
