@@ -1,6 +1,7 @@
 """Timers: deadlines, cancellation, many at once."""
 
 import asyncio
+import collections
 import contextlib
 import decimal
 import fractions
@@ -323,3 +324,48 @@ def test_a_delay_is_added_to_the_time_as_python_adds(same):
         return heard
 
     assert len(same(scenario)) == 4
+
+
+def busy(seconds):
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        pass
+
+
+def usual(outcomes):
+    """What came out most often: a busy machine may stop a turn for more than a millisecond."""
+    return collections.Counter(outcomes).most_common(1)[0][0]
+
+
+def test_timers_that_one_turn_sets_alike_come_due_in_one_turn(run):
+    """Though they are due at moments of their own: asyncio waits whole milliseconds, and programs rely on the order."""
+
+    async def main():
+        came = []
+
+        async def sleeper(number):
+            busy(0.0001)
+            await asyncio.sleep(0.01)
+            came.append(f"slept {number}")
+            await asyncio.sleep(0)
+            came.append(f"goes on {number}")
+
+        await asyncio.gather(*[sleeper(number) for number in range(4)])
+        return tuple(came)
+
+    slept, goes_on = ([f"{what} {n}" for n in range(4)] for what in ("slept", "goes on"))
+    assert usual(run(main()) for _ in range(9)) == (*slept, *goes_on)
+
+
+def test_a_timer_fires_its_time_after_the_end_of_the_turn(run):
+    """What sets a timer, and then notes when it was done, finds the whole time gone by."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        fired = loop.create_future()
+        loop.call_later(0.01, lambda: fired.set_result(loop.time()))
+        busy(0.0003)
+        done = loop.time()
+        return await fired - done >= 0.01
+
+    assert usual(run(main()) for _ in range(9)) is True

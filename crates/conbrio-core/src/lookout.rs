@@ -153,7 +153,7 @@ impl Habit {
 fn is_long(timeout: Timeout) -> bool {
     match timeout {
         Timeout::Now => false,
-        Timeout::Within(time) => time >= SHORTEST,
+        Timeout::Within { due, .. } => due >= SHORTEST,
         Timeout::Forever => true,
     }
 }
@@ -182,10 +182,8 @@ pub fn wait<R>(
             if !inbox.fall_asleep() {
                 break;
             }
-            return (
-                Ended::Missed,
-                driver.wait(events, rest(timeout, now - began)),
-            );
+            let passed = Duration::try_from_secs_f64(now - began).unwrap_or_default();
+            return (Ended::Missed, driver.wait(events, timeout.after(passed)));
         }
         if now - asked >= ASKING {
             asked = now;
@@ -201,15 +199,6 @@ pub fn wait<R>(
         hint::spin_loop();
     }
     (Ended::Came, driver.wait(events, Timeout::Now))
-}
-
-/// What is left of a wait after so many seconds.
-fn rest(timeout: Timeout, seconds: f64) -> Timeout {
-    let passed = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-    match timeout {
-        Timeout::Within(time) => Timeout::Within(time.saturating_sub(passed)),
-        other => other,
-    }
 }
 
 #[cfg(test)]
@@ -247,7 +236,7 @@ mod tests {
         }
         assert!(pays(&mut lookout));
         assert!(!lookout.pays(Timeout::Now));
-        assert!(!lookout.pays(Timeout::Within(Duration::from_micros(100))));
+        assert!(!lookout.pays(Timeout::within(Duration::from_micros(100))));
         lookout.learn(Ended::Came, true, QUICK);
         assert!(pays(&mut lookout));
     }
@@ -328,7 +317,7 @@ mod tests {
         wake.hush();
         inbox.look_out();
         let (began, time) = (clock::now(), Duration::from_millis(3));
-        let (ended, waited) = wait(&inbox, &driver, &mut events, Timeout::Within(time));
+        let (ended, waited) = wait(&inbox, &driver, &mut events, Timeout::within(time));
         waited.unwrap();
         assert_eq!(ended, Ended::Missed);
         assert!(clock::now() - began >= time.as_secs_f64());

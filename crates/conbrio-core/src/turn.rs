@@ -259,7 +259,7 @@ fn look<H: Host>(host: &H, timeout: Timeout) -> Result<(), H::Failure> {
 fn sleep<H: Host>(host: &H, deadline: f64) -> Result<(), H::Failure> {
     let left = (deadline - host.now()?).min(LONGEST_WAIT);
     match Duration::try_from_secs_f64(left) {
-        Ok(left) if !left.is_zero() => look(host, Timeout::Within(left)),
+        Ok(left) if !left.is_zero() => look(host, Timeout::within(left)),
         // A timer is due: that is something to run.
         _ if host.works(|works| works.skips(|| host.ticks())) => Ok(()),
         _ => look(host, Timeout::Now),

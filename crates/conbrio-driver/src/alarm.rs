@@ -10,16 +10,17 @@ use std::time::Duration;
 
 use crate::sys;
 
-/// So many seconds late is in time, as the kernel itself has it for timeouts: the same moment comes out a little different
-/// each time it is reckoned.
+/// What is due so many seconds apart is due at the same moment, which comes out a little different each time it is reckoned.
 const SLACK: f64 = 20e-6;
 
 /// An alarm, and when it goes off.
 #[derive(Debug)]
 pub(crate) struct Alarm {
     descriptor: OwnedFd,
-    /// When it goes off, in seconds of the monotonic clock, as bits; in the past if it has.
+    /// When what it was set for is due, in seconds of the monotonic clock, as bits.
     due: AtomicU64,
+    /// When it goes off; in the past if it has.
+    end: AtomicU64,
 }
 
 impl Alarm {
@@ -28,24 +29,36 @@ impl Alarm {
         Ok(Self {
             descriptor: sys::alarm::alarm()?,
             due: AtomicU64::new(0),
+            end: AtomicU64::new(0),
         })
     }
 
-    /// Tells whether it goes off within `time` from `now`, but has not yet.
+    /// Tells whether it was set for what is `due` from `now` and has not gone off.
     #[inline]
-    pub(crate) fn goes_off_within(&self, now: f64, time: Duration) -> bool {
-        let due = f64::from_bits(self.due.load(Ordering::Relaxed));
-        now < due && due <= now + time.as_secs_f64() + SLACK
+    pub(crate) fn serves(&self, now: f64, due: Duration) -> bool {
+        let apart = moment(&self.due) - (now + due.as_secs_f64());
+        !self.has_gone_off(now) && apart.abs() <= SLACK
     }
 
-    /// Sets it to go off in `time` from `now`, not before.
-    pub(crate) fn set(&self, now: f64, time: Duration) -> io::Result<()> {
-        sys::alarm::set(&self.descriptor, time)?;
+    /// Tells whether it has gone off.
+    #[inline]
+    pub(crate) fn has_gone_off(&self, now: f64) -> bool {
+        moment(&self.end) <= now
+    }
+
+    /// Sets it to go off at `end` from `now`, not before, for what is `due`.
+    pub(crate) fn set(&self, now: f64, due: Duration, end: Duration) -> io::Result<()> {
+        sys::alarm::set(&self.descriptor, end)?;
         // It goes off a little later than this, as that moment has passed; so what says that it has not is right.
-        let due = now + time.as_secs_f64();
+        let (due, end) = (now + due.as_secs_f64(), now + end.as_secs_f64());
         self.due.store(due.to_bits(), Ordering::Relaxed);
+        self.end.store(end.to_bits(), Ordering::Relaxed);
         Ok(())
     }
+}
+
+fn moment(bits: &AtomicU64) -> f64 {
+    f64::from_bits(bits.load(Ordering::Relaxed))
 }
 
 impl AsRawFd for Alarm {

@@ -17,10 +17,39 @@ const ROOM: usize = 1024;
 pub enum Timeout {
     /// Not at all: only looks.
     Now,
-    /// At most this long, never less unless something happened.
-    Within(Duration),
+    /// Until something happens, or so much time has passed.
+    Within {
+        /// When what is waited for is due; the wait is never shorter, unless something happened.
+        due: Duration,
+        /// When the wait ends; one for what is due at the same moment may have an end of its own.
+        end: Duration,
+    },
     /// Until something happens.
     Forever,
+}
+
+impl Timeout {
+    /// A wait for what is due in `time`: in whole milliseconds, as CPython's selectors wait.
+    ///
+    /// So timers that one turn sets for the same time later come due in one turn, and not before that time has passed since
+    /// the end of the turn that has set them.
+    pub fn within(time: Duration) -> Self {
+        let millis = time.as_nanos().div_ceil(1_000_000);
+        let end = Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX));
+        Self::Within { due: time, end }
+    }
+
+    /// What is left of it after `passed`.
+    #[must_use]
+    pub fn after(self, passed: Duration) -> Self {
+        match self {
+            Self::Within { due, end } => Self::Within {
+                due: due.saturating_sub(passed),
+                end: end.saturating_sub(passed),
+            },
+            other => other,
+        }
+    }
 }
 
 /// Watches descriptors, level-triggered, but for those armed with `Interest::EDGE` by a driver that knows edges.

@@ -29,10 +29,6 @@ pub struct Epoll {
     alarm: OnceLock<Option<Alarm>>,
 }
 
-/// A wait that is shorter has the kernel set a timer of its own, which ends up to 50 us late: so timers that crowd are due
-/// together. An alarm goes off in time.
-const LONG: Duration = Duration::from_micros(100);
-
 impl Epoll {
     /// Makes an epoll instance.
     pub fn new() -> io::Result<Self> {
@@ -61,43 +57,37 @@ impl Epoll {
         }
     }
 
-    /// Waits until something is ready or `time` has passed.
-    fn wait_within(&self, events: &mut Events, time: Duration) -> io::Result<()> {
-        let mut now = sys::clock::monotonic();
-        let (deadline, mut left) = (now + time.as_secs_f64(), time);
-        while self.is_alarmed(now, left) {
+    /// Waits until something is ready, or for what is due until `end`.
+    fn wait_within(&self, events: &mut Events, due: Duration, end: Duration) -> io::Result<()> {
+        let began = sys::clock::monotonic();
+        let mut passed = Duration::ZERO;
+        while passed < end {
+            let now = began + passed.as_secs_f64();
+            let (due, end) = (due.saturating_sub(passed), end.saturating_sub(passed));
+            let Some(alarm) = self.alarm_for(now, due, end) else {
+                return self.wait_timed(events, end);
+            };
             sys::epoll::wait(&self.instance, &mut events.room, -1)?;
-            if !events.room.is_only(Token::ALARM.to_bits()) {
-                return Ok(());
+            let now = sys::clock::monotonic();
+            // An alarm that was set anew may still ring for what it was set to before.
+            if alarm.has_gone_off(now) || !events.room.is_only(Token::ALARM.to_bits()) {
+                break;
             }
-            now = sys::clock::monotonic();
-            match Duration::try_from_secs_f64(deadline - now) {
-                Ok(rest) if !rest.is_zero() => left = rest,
-                _ => return Ok(()),
-            }
+            passed = Duration::try_from_secs_f64(now - began).unwrap_or_default();
         }
-        self.wait_timed(events, left)
+        Ok(())
     }
 
-    /// Makes sure that the alarm goes off within `time` from `now`, if that is worth it.
+    /// An alarm that goes off at `end` from `now`, or about then for something that is due at the same moment.
     #[inline]
-    fn is_alarmed(&self, now: f64, time: Duration) -> bool {
-        match self.alarm.get() {
-            Some(Some(alarm)) if alarm.goes_off_within(now, time) => true,
-            Some(None) => false,
-            _ => time >= LONG && self.set_alarm(now, time),
-        }
-    }
-
-    fn set_alarm(&self, now: f64, time: Duration) -> bool {
+    fn alarm_for(&self, now: f64, due: Duration, end: Duration) -> Option<&Alarm> {
         let alarm = self.alarm.get_or_init(|| {
             let alarm = Alarm::new().ok()?;
             Self::watch_alarm(&self.instance, &alarm).ok()?;
             Some(alarm)
         });
-        alarm
-            .as_ref()
-            .is_some_and(|alarm| alarm.set(now, time).is_ok())
+        let alarm = alarm.as_ref()?;
+        (alarm.serves(now, due) || alarm.set(now, due, end).is_ok()).then_some(alarm)
     }
 
     fn watch_alarm(instance: &OwnedFd, alarm: &Alarm) -> io::Result<()> {
@@ -204,7 +194,7 @@ impl Driver for Epoll {
         match timeout {
             Timeout::Now => sys::epoll::wait(&self.instance, &mut events.room, 0)?,
             Timeout::Forever => self.wait_for_ever(events)?,
-            Timeout::Within(time) => self.wait_within(events, time)?,
+            Timeout::Within { due, end } => self.wait_within(events, due, end)?,
         }
         let heard = events.room.iter().map(|(flags, data)| Event {
             token: Token::from_bits(data),
@@ -291,7 +281,7 @@ mod tests {
         let mut events = Events::new();
         let before = sys::clock::monotonic();
         epoll
-            .wait(&mut events, Timeout::Within(Duration::from_micros(1500)))
+            .wait(&mut events, Timeout::within(Duration::from_micros(1500)))
             .unwrap();
         assert!(sys::clock::monotonic() - before >= 0.0015);
         assert!(events.is_empty());
@@ -308,19 +298,18 @@ mod tests {
             .arm(bell.as_raw_fd(), Token::BELL, Interest::EDGE)
             .unwrap();
         sys::bell::ring(&bell).unwrap();
-        let time = Timeout::Within(Duration::from_millis(millis));
+        let time = Timeout::within(Duration::from_millis(millis));
         epoll.wait(&mut events, time).unwrap();
         assert_eq!(events.len(), 1);
         let alarm = epoll.alarm.get().unwrap().as_ref().unwrap();
-        let time = Duration::from_millis(millis);
-        assert!(alarm.goes_off_within(sys::clock::monotonic(), time));
+        assert!(!alarm.has_gone_off(sys::clock::monotonic()));
         (epoll, bell, events)
     }
 
     /// How many milliseconds a wait takes that hears nothing.
     fn waits(epoll: &Epoll, events: &mut Events, millis: u64) -> f64 {
         let before = sys::clock::monotonic();
-        let time = Timeout::Within(Duration::from_millis(millis));
+        let time = Timeout::within(Duration::from_millis(millis));
         epoll.wait(events, time).unwrap();
         assert!(events.is_empty());
         (sys::clock::monotonic() - before) * 1e3
@@ -372,13 +361,22 @@ mod tests {
     }
 
     #[test]
-    fn only_a_wait_that_is_not_short_sets_the_alarm() {
-        let (epoll, mut events) = (Epoll::new().unwrap(), Events::new());
-        for (micros, sets) in [(50, false), (1000, true)] {
-            let time = Timeout::Within(Duration::from_micros(micros));
-            epoll.wait(&mut events, time).unwrap();
-            assert_eq!(epoll.alarm.get().is_some(), sets);
-        }
+    fn an_alarm_serves_all_waits_for_one_moment() {
+        let (epoll, _bell, mut events) = alarmed(60_000);
+        let alarm = epoll.alarm.get().unwrap().as_ref().unwrap();
+        let (now, end) = (sys::clock::monotonic(), Duration::from_millis(12));
+        let (due, earlier) = (Duration::from_micros(11_500), Duration::from_micros(11_400));
+        alarm.set(now, due, end).unwrap();
+        let later = Duration::from_micros(300);
+        assert!(alarm.serves(now + later.as_secs_f64(), due.saturating_sub(later)));
+        assert!(!alarm.serves(now, earlier));
+        // It goes off at its own end, not at the end that this wait would have.
+        let time = Timeout::within(
+            due.saturating_sub(Duration::from_secs_f64(sys::clock::monotonic() - now)),
+        );
+        epoll.wait(&mut events, time).unwrap();
+        assert!(events.is_empty());
+        assert!(sys::clock::monotonic() - now >= end.as_secs_f64());
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl Driver for Poll {
             .collect();
         let time = match timeout {
             Timeout::Now => Some(std::time::Duration::ZERO),
-            Timeout::Within(time) => Some(time),
+            Timeout::Within { end, .. } => Some(end),
             Timeout::Forever => None,
         };
         sys::poll::wait(&mut asked, time)?;

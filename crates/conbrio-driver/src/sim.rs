@@ -109,7 +109,7 @@ impl Driver for Sim {
             }
         }
         match timeout {
-            Timeout::Within(time) if events.is_empty() => world.elapsed += time,
+            Timeout::Within { end, .. } if events.is_empty() => world.elapsed += end,
             // Nobody else acts in this world: the wait would never end.
             Timeout::Forever if events.is_empty() => return Err(io::ErrorKind::Deadlock.into()),
             _ => {}
@@ -133,10 +133,10 @@ mod tests {
     #[test]
     fn waiting_is_what_passes_time() {
         let (sim, mut events) = (Sim::new(), Events::new());
-        sim.wait(&mut events, Timeout::Within(Duration::from_secs(3)))
+        sim.wait(&mut events, Timeout::within(Duration::from_secs(3)))
             .unwrap();
         assert_eq!(sim.elapsed(), Duration::from_secs(3));
-        assert_eq!(sim.take_waits(), [Timeout::Within(Duration::from_secs(3))]);
+        assert_eq!(sim.take_waits(), [Timeout::within(Duration::from_secs(3))]);
     }
 
     #[test]
