@@ -12,6 +12,9 @@ use crate::sys;
 /// How many events one wait hands over at most; what is left comes with the next wait.
 const ROOM: usize = 1024;
 
+/// How late a long wait ends at most.
+const LATEST: Duration = Duration::from_millis(1);
+
 /// How long a wait may last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timeout {
@@ -29,13 +32,15 @@ pub enum Timeout {
 }
 
 impl Timeout {
-    /// A wait for what is due in `time`: in whole milliseconds, as CPython's selectors wait.
+    /// A wait for what is due in `time`: in whole milliseconds, as CPython's selectors wait, and a thousandth of it late, as the
+    /// kernel ends timeouts.
     ///
     /// So timers that one turn sets for the same time later come due in one turn, and not before that time has passed since
-    /// the end of the turn that has set them.
+    /// the end of the turn that has set them. Programs that time each other out rely on the thousandth.
     pub fn within(time: Duration) -> Self {
         let millis = time.as_nanos().div_ceil(1_000_000);
-        let end = Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX));
+        let whole = Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX));
+        let end = whole.saturating_add((whole / 1000).min(LATEST));
         Self::Within { due: time, end }
     }
 
