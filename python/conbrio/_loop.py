@@ -25,7 +25,7 @@ from ._serve import Listener
 from ._sock import SocketVerbs
 from ._sockets import SOCKET, accepts_as_socket, sends_as_socket
 from ._spawn import Spawning, own_watcher
-from ._tls import StartTls, TlsProtocol, TlsProtocols
+from ._tls import TlsProtocol, TlsProtocols, TlsVerbs
 from ._transports import Transports
 
 if sys.version_info < (3, 14):
@@ -80,7 +80,7 @@ class _Watched:
 
 
 class Loop(  # type: ignore[misc]  # mypy cannot compare signatures that end in *args
-    EventLoop, Dials, SocketVerbs, StartTls, Spawning, Jobs, unix_events._UnixSelectorEventLoop
+    EventLoop, Dials, SocketVerbs, TlsVerbs, Spawning, Jobs, unix_events._UnixSelectorEventLoop
 ):
     """An asyncio event loop whose turns, timers, tasks and streams are native.
 

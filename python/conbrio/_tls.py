@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["SSLTransport", "StartTls", "TlsProtocol", "TlsProtocols"]
+__all__ = ["SSLTransport", "TlsProtocol", "TlsProtocols", "TlsVerbs"]
 
 # ruff: noqa: SLF001, PLR0913, PLR0917 - the names and shapes are those that CPython's half uses
 
@@ -33,6 +33,7 @@ NO_BYTES = ssl.MemoryBIO()
 
 UNWRAPPED = sslproto.SSLProtocolState.UNWRAPPED
 WRAPPED = sslproto.SSLProtocolState.WRAPPED
+BEGINNING = {UNWRAPPED, sslproto.SSLProtocolState.DO_HANDSHAKE}
 NOT_TOLD = sslproto.AppProtocolState.STATE_INIT
 TOLD = sslproto.AppProtocolState.STATE_CON_MADE
 
@@ -182,6 +183,10 @@ class TlsProtocol(TlsFlow, sslproto.SSLProtocol):
             self._process_outgoing()  # type: ignore[attr-defined]
         self._loop.call_soon(self._do_read)  # type: ignore[attr-defined]
 
+    def _shakes_hands(self) -> bool:
+        """Tell whether it was accepted and its protocol has not been told of it yet."""
+        return self._server_side and self._app_state is NOT_TOLD and self._state in BEGINNING
+
     def _do_flush(self) -> None:
         # Nothing more is received once close() was called. CPython: what had come before is.
         if self._app_transport is not None and self._app_transport._closed:
@@ -279,8 +284,22 @@ def tell_of_failure(
         )
 
 
-class StartTls:
-    """The loop's verb that makes a connection a TLS one."""
+class TlsVerbs:
+    """The loop's verbs of TLS: what upgrades a connection, and what ends those not begun."""
+
+    _transports: dict[int, Any]
+
+    async def shutdown_asyncgens(self) -> None:
+        """End asynchronous generators, and handshakes of accepted connections.
+
+        As ``asyncio.loop.shutdown_asyncgens``. Not thread-safe.
+        """
+        # CPython: a task waits for each such handshake, and is cancelled with all others before.
+        for transport in self._transports.values():
+            tls = transport.get_protocol()
+            if isinstance(tls, TlsProtocol) and tls._shakes_hands():
+                tls._abort(None)
+        await super().shutdown_asyncgens()  # type: ignore[misc]  # the loop is CPython's as well
 
     async def start_tls(
         self,

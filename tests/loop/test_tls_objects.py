@@ -1,6 +1,7 @@
 """TLS by Python's own objects, plain, with methods of a program's or watched: what was sent arrives whole."""
 
 import asyncio
+import functools
 import os
 import ssl
 
@@ -31,6 +32,22 @@ def contexts(kind):
             context.sslobject_class = InSmallPieces
         elif kind == "messages":
             context._msg_callback = lambda *about: None
+        elif kind == "instances":
+            context.wrap_bio = functools.partial(watched, context.wrap_bio)
+    return made
+
+
+def watched(wrap_bio, *args, **kwargs):
+    """Make a connection's object that counts what is read by it."""
+    made = wrap_bio(*args, **kwargs)
+    made.reads = 0
+    read = made.read
+
+    def counting(*args):
+        made.reads += 1
+        return read(*args)
+
+    made.read = counting
     return made
 
 
@@ -45,11 +62,13 @@ async def exchange(kind, sizes):
             sent = bytes(range(251)) * (size // 251 + 1)
             writer.write(sent[:size])
             received.append(await reader.readexactly(size) == sent[:size])
+        if kind == "instances":
+            assert writer.get_extra_info("ssl_object").reads > len(sizes)
         await hang_up(writer)
     return received
 
 
-@pytest.mark.parametrize("kind", ["plain", "methods", "messages"])
+@pytest.mark.parametrize("kind", ["plain", "methods", "messages", "instances"])
 def test_sizes(run, kind):
     assert run(exchange(kind, SIZES)) == [True] * len(SIZES)
 

@@ -239,14 +239,12 @@ impl Objects {
     }
 }
 
-/// Whether nobody has put methods of their own before those that read and write.
+/// Whether nobody has put methods of their own before those that read and write, on its class or on itself.
 pub(super) fn is_plain(py: Python<'_>, sslobj: &Object) -> Outcome<bool> {
-    let class = sslobj.bind(py).get_type();
     let plain = names::ssl_object(py)?.bind(py);
+    let function = |method| sslobj.bind(py).getattr(method)?.getattr("__func__");
     Ok(["read", "write"].into_iter().all(|method| {
-        class
-            .getattr(method)
-            .is_ok_and(|own| plain.getattr(method).is_ok_and(|method| method.is(&own)))
+        function(method).is_ok_and(|own| plain.getattr(method).is_ok_and(|method| method.is(&own)))
     }))
 }
 
