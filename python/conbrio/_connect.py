@@ -40,7 +40,7 @@ class Dials:
     if TYPE_CHECKING:
         _debug: bool
 
-        def _dial(
+        def _native_dial(
             self, host: Any, port: Any, family: int, proto: int, /
         ) -> _conbrio.Dial | None: ...
 
@@ -78,7 +78,7 @@ class Dials:
             and not (interleave or self._debug or (all_errors and sys.version_info < (3, 12)))
             and _is_usual()
         ):
-            dial = self._dial(host, port, family, proto)
+            dial = self._native_dial(host, port, family, proto)
         if dial is None:
             more = {"all_errors": all_errors} if all_errors else {}
             return await super().create_connection(  # type: ignore[misc,no-any-return]

@@ -73,10 +73,29 @@ class _Watched:
         Raises:
             KeyError: Nothing is.
         """
-        events = self._loop._watched(fd)
+        events = self._loop._native_watched(fd)
         if not events:
             raise KeyError(f"{fd!r} is not registered")
         return selectors.SelectorKey(fd, fd, events, None)
+
+
+def _forget_signals(loop: Loop) -> None:
+    """Take every signal handler away, or say why that cannot be done any more."""
+    if not loop._signal_handlers:
+        return
+    if not sys.is_finalizing():
+        for sig in list(loop._signal_handlers):
+            loop.remove_signal_handler(sig)
+        return
+    warnings.warn(
+        f"Closing the loop {loop!r} "
+        f"on interpreter shutdown "
+        f"stage, skipping signal handlers removal",
+        ResourceWarning,
+        stacklevel=3,
+        source=loop,
+    )
+    loop._signal_handlers.clear()
 
 
 class Loop(  # type: ignore[misc]  # mypy cannot compare signatures that end in *args
@@ -148,7 +167,7 @@ class Loop(  # type: ignore[misc]  # mypy cannot compare signatures that end in 
     @property
     def _csock(self) -> _WakeEnd | None:
         """Where signal numbers are written to, for ``add_signal_handler``."""
-        return None if self._closed else _WakeEnd(self._wake_fd)
+        return None if self._closed else _WakeEnd(self._native_wake_fd)
 
     @property
     def _ssock(self) -> _WakeEnd | None:
@@ -180,31 +199,13 @@ class Loop(  # type: ignore[misc]  # mypy cannot compare signatures that end in 
         try:
             # Order: before the descriptor is closed that Python writes signal numbers to, or a
             # late signal would write into whoever gets its number next.
-            self._forget_signals()
+            _forget_signals(self)
         finally:
-            self._close()
+            self._native_close()
             self._executor_shutdown_called = True
             executor, self._default_executor = self._default_executor, None
             if executor is not None:
                 executor.shutdown(wait=False)
-
-    def _forget_signals(self) -> None:
-        """Take every signal handler away, or say why that cannot be done any more."""
-        if not self._signal_handlers:
-            return
-        if not sys.is_finalizing():
-            for sig in list(self._signal_handlers):
-                self.remove_signal_handler(sig)
-            return
-        warnings.warn(
-            f"Closing the loop {self!r} "
-            f"on interpreter shutdown "
-            f"stage, skipping signal handlers removal",
-            ResourceWarning,
-            stacklevel=3,
-            source=self,
-        )
-        self._signal_handlers.clear()
 
     def _check_signal(self, sig: int) -> None:
         # CPython: the same of the public module, which makes an enumeration of them all each time.

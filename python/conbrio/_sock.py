@@ -39,6 +39,17 @@ _ALWAYS_PLACED = (
 )
 
 
+async def _send_by_method(loop: SocketVerbs, sock: socket.socket, data: Buffer) -> None:
+    """Send all of ``data`` by the ``send`` that the socket's class has of its own."""
+    rest = data
+    while True:
+        answer = loop._native_writing(sock, "send", rest)  # noqa: SLF001 - the loop's own verb
+        sent = await _done(answer) if type(answer) is SocketWait else answer
+        rest = memoryview(rest)[sent:]
+        if not len(rest):
+            return
+
+
 class SocketVerbs:
     """The verbs, for a loop that has the native tries.
 
@@ -48,10 +59,10 @@ class SocketVerbs:
 
     if TYPE_CHECKING:
 
-        def _try_recv(self, sock: socket.socket, n: int, /) -> Any: ...
-        def _try_recv_into(self, sock: socket.socket, buf: Buffer, /) -> Any: ...
-        def _try_sendall(self, sock: socket.socket, data: Buffer, /) -> Any: ...
-        def _try_sendfile(
+        def _native_recv(self, sock: socket.socket, n: int, /) -> Any: ...
+        def _native_recv_into(self, sock: socket.socket, buf: Buffer, /) -> Any: ...
+        def _native_sendall(self, sock: socket.socket, data: Buffer, /) -> Any: ...
+        def _native_sendfile(
             self,
             sock: socket.socket,
             file: int,
@@ -61,8 +72,8 @@ class SocketVerbs:
             always_placed: bool,
             /,
         ) -> Any: ...
-        def _try_reading(self, sock: socket.socket, method: str, /, *args: Any) -> Any: ...
-        def _try_writing(self, sock: socket.socket, method: str, /, *args: Any) -> Any: ...
+        def _native_reading(self, sock: socket.socket, method: str, /, *args: Any) -> Any: ...
+        def _native_writing(self, sock: socket.socket, method: str, /, *args: Any) -> Any: ...
 
     async def sock_recv(self, sock: socket.socket, n: int) -> bytes:
         """Receive at most ``n`` bytes; none means that the peer sends no more.
@@ -72,7 +83,7 @@ class SocketVerbs:
         Raises:
             OSError: The connection is broken.
         """
-        answer = self._try_recv(sock, n)
+        answer = self._native_recv(sock, n)
         if type(answer) is SocketWait:
             try:
                 return await answer.future
@@ -88,7 +99,7 @@ class SocketVerbs:
         Raises:
             OSError: The connection is broken.
         """
-        answer = self._try_recv_into(sock, buf)
+        answer = self._native_recv_into(sock, buf)
         return await _done(answer) if type(answer) is SocketWait else answer
 
     async def sock_recvfrom(self, sock: socket.socket, bufsize: int) -> tuple[bytes, Any]:
@@ -99,7 +110,7 @@ class SocketVerbs:
         Raises:
             OSError: The socket cannot receive.
         """
-        answer = self._try_reading(sock, "recvfrom", bufsize)
+        answer = self._native_reading(sock, "recvfrom", bufsize)
         return await _done(answer) if type(answer) is SocketWait else answer
 
     async def sock_recvfrom_into(
@@ -112,7 +123,7 @@ class SocketVerbs:
         Raises:
             OSError: The socket cannot receive.
         """
-        answer = self._try_reading(sock, "recvfrom_into", buf, nbytes or len(buf))  # type: ignore[arg-type]
+        answer = self._native_reading(sock, "recvfrom_into", buf, nbytes or len(buf))  # type: ignore[arg-type]
         return await _done(answer) if type(answer) is SocketWait else answer
 
     async def sock_sendall(self, sock: socket.socket, data: Buffer) -> None:
@@ -123,21 +134,11 @@ class SocketVerbs:
         Raises:
             OSError: The connection is broken; how much was sent cannot be told.
         """
-        answer = self._try_sendall(sock, data)
+        answer = self._native_sendall(sock, data)
         if answer is NotImplemented:
-            await self._send_by_method(sock, data)
+            await _send_by_method(self, sock, data)
         elif answer is not None:
             await _done(answer)
-
-    async def _send_by_method(self, sock: socket.socket, data: Buffer) -> None:
-        """Send all of ``data`` by the ``send`` that the socket's class has of its own."""
-        rest = data
-        while True:
-            answer = self._try_writing(sock, "send", rest)
-            sent = await _done(answer) if type(answer) is SocketWait else answer
-            rest = memoryview(rest)[sent:]
-            if not len(rest):
-                return
 
     async def _sock_sendfile_native(
         self, sock: socket.socket, file: Any, offset: int, count: int | None
@@ -162,7 +163,7 @@ class SocketVerbs:
         if not (count or size):
             return 0
         most = min(count, sys.maxsize) if count else None
-        answer = self._try_sendfile(sock, fileno, offset, most, size, _ALWAYS_PLACED)
+        answer = self._native_sendfile(sock, fileno, offset, most, size, _ALWAYS_PLACED)
         return await _done(answer) if type(answer) is SocketWait else answer
 
     async def sock_sendto(self, sock: socket.socket, data: Buffer, address: Any) -> int:
@@ -173,7 +174,7 @@ class SocketVerbs:
         Raises:
             OSError: The socket cannot send.
         """
-        answer = self._try_writing(sock, "sendto", data, address)
+        answer = self._native_writing(sock, "sendto", data, address)
         return await _done(answer) if type(answer) is SocketWait else answer
 
     async def sock_accept(self, sock: socket.socket) -> tuple[socket.socket, Any]:
@@ -184,7 +185,7 @@ class SocketVerbs:
         Raises:
             OSError: The socket does not listen, or no descriptor is left.
         """
-        answer = self._try_reading(sock, "accept")
+        answer = self._native_reading(sock, "accept")
         conn, address = await _done(answer) if type(answer) is SocketWait else answer
         conn.setblocking(False)
         return conn, address

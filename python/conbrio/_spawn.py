@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     class _Waits(Protocol):
         """What a loop knows of its children."""
 
-        def _watch_child(self, pid: int, callback: Any, args: tuple[Any, ...], /) -> None: ...
+        def _native_watch_child(
+            self, pid: int, callback: Any, args: tuple[Any, ...], /
+        ) -> None: ...
 
 
 __all__ = ["ChildWatcher", "Spawning"]
@@ -66,7 +68,7 @@ class ChildWatcher(_Watcher):  # type: ignore[misc,unused-ignore]  # Any, or obj
         """Have ``callback(pid, returncode, *args)`` called once the child has ended."""
         loop: _Waits = events.get_running_loop()  # type: ignore[assignment]
         try:
-            loop._watch_child(pid, callback, args)
+            loop._native_watch_child(pid, callback, args)
         except OSError:
             # An old kernel, a sandbox, no descriptor left, or a child that somebody has already
             # reaped: a thread asks the system itself.

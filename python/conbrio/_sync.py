@@ -70,11 +70,19 @@ else:
                 return self
 
 
+def _parts(primitive: Any) -> Iterator[tuple[str, Any]]:
+    for name in primitive._conbrio_kept:  # noqa: SLF001 - its class's own
+        yield name, getattr(primitive, name)
+    if getattr(primitive, "_loop", None) is not None:
+        yield "_loop", primitive._loop  # noqa: SLF001 - as CPython's is called
+    yield from vars(primitive).items()
+
+
 class _Kept:
     """Copies and pickles as CPython's primitives do: what it is made of, by its private names."""
 
     __slots__ = ()
-    _kept: tuple[str, ...] = ()
+    _conbrio_kept: tuple[str, ...] = ()
 
     def __reduce_ex__(self, protocol: SupportsIndex, /) -> Any:
         """Pickle by any protocol: what the oldest ones do otherwise is for classes in Python."""
@@ -82,7 +90,7 @@ class _Kept:
 
     def __getstate__(self) -> Any:
         """Return what CPython's own instance has in its dictionary, and in slots of a program's."""
-        kept = dict(self._parts())
+        kept = dict(_parts(self))
         names = copyreg._slotnames(type(self))  # type: ignore[attr-defined]  # noqa: SLF001
         slots = {name: getattr(self, name) for name in names if hasattr(self, name)}
         return (kept, slots) if slots else kept
@@ -92,13 +100,6 @@ class _Kept:
         for part in state if isinstance(state, tuple) else (state,):
             for name, value in part.items():
                 setattr(self, name, value)
-
-    def _parts(self) -> Iterator[tuple[str, Any]]:
-        for name in self._kept:
-            yield name, getattr(self, name)
-        if getattr(self, "_loop", None) is not None:
-            yield "_loop", self._loop  # type: ignore[attr-defined]
-        yield from vars(self).items()
 
 
 def _adopt(ours: type, theirs: type) -> None:
@@ -111,28 +112,28 @@ class Lock(_Kept, _conbrio.Lock, locks.Lock, metaclass=Standing):
     """``asyncio.Lock``, natively: one holder at a time, in the order in which they came."""
 
     __module__ = "conbrio"
-    _kept: tuple[str, ...] = ("_waiters", "_locked")
+    _conbrio_kept: tuple[str, ...] = ("_waiters", "_locked")
 
 
 class Event(_Kept, _conbrio.Event, locks.Event, metaclass=Standing):
     """``asyncio.Event``, natively: a flag that tasks wait for."""
 
     __module__ = "conbrio"
-    _kept: tuple[str, ...] = ("_waiters", "_value")
+    _conbrio_kept: tuple[str, ...] = ("_waiters", "_value")
 
 
 class Condition(_Kept, _conbrio.Condition, locks.Condition, metaclass=Standing):
     """``asyncio.Condition``, natively: tasks wait to be notified, and hold a lock around it."""
 
     __module__ = "conbrio"
-    _kept: tuple[str, ...] = ("_lock", "_waiters")
+    _conbrio_kept: tuple[str, ...] = ("_lock", "_waiters")
 
 
 class Semaphore(_Kept, _conbrio.Semaphore, locks.Semaphore, metaclass=Standing):
     """``asyncio.Semaphore``, natively: so many permits, first come, first served."""
 
     __module__ = "conbrio"
-    _kept: tuple[str, ...] = ("_waiters", "_value")
+    _conbrio_kept: tuple[str, ...] = ("_waiters", "_value")
 
 
 BOUNDED: Any = locks.BoundedSemaphore
@@ -146,7 +147,7 @@ class BoundedSemaphore(Semaphore, locks.BoundedSemaphore):
     """``asyncio.BoundedSemaphore``, natively: takes back no more permits than it has given."""
 
     __module__ = "conbrio"
-    _kept: tuple[str, ...] = ("_bound_value", "_waiters", "_value")
+    _conbrio_kept: tuple[str, ...] = ("_bound_value", "_waiters", "_value")
 
     def __init__(self, value: int = 1) -> None:
         if _is_theirs(self):
@@ -162,14 +163,14 @@ class Barrier(_Kept, _conbrio.Barrier, locks.Barrier, metaclass=Standing):
     """``asyncio.Barrier``, natively: lets so many tasks go on together."""
 
     __module__ = "conbrio"
-    _kept: tuple[str, ...] = ("_cond", "_parties", "_state", "_count")
+    _conbrio_kept: tuple[str, ...] = ("_cond", "_parties", "_state", "_count")
 
 
 class Queue(_Kept, _conbrio.Queue, queues.Queue["_T"], metaclass=Standing):
     """``asyncio.Queue``, natively: hands items from task to task, the oldest first."""
 
     __module__ = "conbrio"
-    _kept: tuple[str, ...] = (
+    _conbrio_kept: tuple[str, ...] = (
         "_maxsize",
         "_getters",
         "_putters",
@@ -196,7 +197,7 @@ class Timeout(_Kept, _conbrio.Timeout, timeouts.Timeout, metaclass=Standing):  #
     """``asyncio.Timeout``, natively: cancels the block of an ``async with`` when its time is up."""
 
     __module__ = "conbrio"
-    _kept: tuple[str, ...] = ("_state", "_timeout_handler", "_task", "_when")
+    _conbrio_kept: tuple[str, ...] = ("_state", "_timeout_handler", "_task", "_when")
 
 
 if TYPE_CHECKING or not NATIVE_TASKS:
@@ -207,7 +208,7 @@ else:
         """``asyncio.TaskGroup``, natively: tasks that end together."""
 
         __module__ = "conbrio"
-        _kept: tuple[str, ...] = (
+        _conbrio_kept: tuple[str, ...] = (
             "_entered",
             "_exiting",
             "_aborting",

@@ -1,5 +1,6 @@
 """Datagrams at the edges: abstract and odd Unix addresses, peers without a name or gone, sizes, scopes and families."""
 
+import asyncio
 import os
 import socket
 
@@ -213,3 +214,28 @@ def test_addresses_of_another_shape(loop, complaints, shape):
 
     assert loop.run_until_complete(main()) is TypeError
     assert [heard["message"] for heard in complaints] == ["Fatal write error on datagram transport"]
+
+
+def test_the_address_of_a_socket_that_came_connected(run):
+    """Set on the transport, as asyncio-dgram does: every other one is refused then."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        far = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        near = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with far:
+            far.bind(("127.0.0.1", 0))
+            near.connect(far.getsockname())
+            transport, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, sock=near)
+            assert transport._address is None
+            transport._address = transport.get_extra_info("peername")
+            transport.sendto(b"to the peer")
+            transport.sendto(b"to it by name", far.getsockname())
+            with pytest.raises(ValueError, match="Invalid address: must be None or"):
+                transport.sendto(b"x", ("127.0.0.1", 9))
+            transport._address = None
+            transport.close()
+            await asyncio.sleep(0.01)
+            return far.recv(100), far.recv(100)
+
+    assert run(main()) == (b"to the peer", b"to it by name")

@@ -74,3 +74,61 @@ def test_a_clock_set_on_the_loop_is_read(loop, way):
     loop.call_later(0.05, loop.stop)
     loop.run_forever()
     assert fired == [1, 2]
+
+
+def test_what_the_loop_has_beyond_asyncios_nobody_takes_for_a_name_of_theirs(conbrio):
+    """Programs keep things on loops, and derive from them; no name of ours may be one that they choose."""
+    usual = asyncio.SelectorEventLoop()
+    theirs = {*dir(usual), "__slots__", "__annotations__", "_watcher"}
+    usual.close()
+    ours = {name for name in dir(conbrio.Loop) if name not in theirs}
+    assert ours
+    assert [name for name in ours if not name.startswith("_native_")] == []
+
+
+def test_a_loop_whose_close_was_put_aside(loop_factory, no_leaks):
+    """As the fixture of a session does it: the loop is closed by the name that its method was kept under."""
+    loop = loop_factory()
+    loop._close = loop.close
+    loop.close = lambda: None
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    assert not loop.is_closed()
+    loop._close()
+    assert loop.is_closed()
+
+
+@pytest.mark.parametrize("name", ["_dial", "_try_recv", "_forget_signals", "_send", "_watch"])
+def test_a_derived_loop_may_use_any_name(conbrio, run_on, name):
+    def mine(self, *args):
+        raise AssertionError(name)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+        async with server:
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            assert await reader.read() == b""
+            writer.close()
+            await writer.wait_closed()
+        near, far = socket.socketpair()
+        with near, far:
+            near.setblocking(False)
+            far.setblocking(False)
+            waiting = asyncio.ensure_future(loop.sock_recv(near, 10))
+            await asyncio.sleep(0)
+            await loop.sock_sendall(far, b"x")
+            return await waiting
+
+    assert run_on(type("Derived", (conbrio.Loop,), {name: mine}), main()) == b"x"
+
+
+@pytest.fixture
+def run_on(no_leaks):
+    """Run a coroutine on a loop of a class."""
+
+    def run(kind, main):
+        with asyncio.Runner(loop_factory=kind) as runner:
+            return runner.run(main)
+
+    return run

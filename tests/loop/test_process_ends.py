@@ -66,7 +66,7 @@ def test_a_thread_waits_where_the_kernel_cannot(conbrio):
     asked = []
 
     class Loop(conbrio.Loop):
-        def _watch_child(self, pid, callback, args):
+        def _native_watch_child(self, pid, callback, args):
             asked.append(pid)
             raise PermissionError
 

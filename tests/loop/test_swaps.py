@@ -162,6 +162,23 @@ def test_places_of_a_derived_class_are_copied(protocol):
         assert not hasattr(got, "unset")
 
 
+class Parted(conbrio.Queue):
+    """Keeps what it likes by names that it chooses."""
+
+    def __init__(self):
+        super().__init__()
+        self._parts, self._kept, self._state = ["parts"], {"kept": 1}, "state"
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_derived_class_may_use_any_name(protocol):
+    queue = Parted()
+    queue.put_nowait(1)
+    for got in (copy.copy(queue), pickle.loads(pickle.dumps(queue, protocol))):
+        assert (got._parts, got._kept, got._state) == (["parts"], {"kept": 1}, "state")
+        assert got.get_nowait() == 1
+
+
 @pytest.mark.parametrize("name", CLASSES)
 def test_abstract_classes_can_stand_beside(name):
     import abc

@@ -96,8 +96,8 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 /// Adds what begins a connection to the loop's class.
 pub(crate) fn methods(builder: Builder<Engine>) -> Builder<Engine> {
     builder.method(
-        c"_dial",
-        c"_dial($self, host, port, family, proto, /)\n--\n\nA Dial; None for what only asyncio's own way can do.",
+        c"_native_dial",
+        c"_native_dial($self, host, port, family, proto, /)\n--\n\nA Dial; None for what only asyncio's own way can do.",
         begin,
     )
 }
@@ -135,7 +135,7 @@ pub(crate) fn attribute_set(py: Python<'_>, this: &Instance<Engine>, name: &Obje
     }
 }
 
-/// `_dial(host, port, family, proto)`.
+/// `_native_dial(host, port, family, proto)`.
 fn begin(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<Ref> {
     let [host, port, family, protocol] = args.positional() else {
         return Ok(Ref::none());

@@ -81,16 +81,16 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 /// Adds the method that waits for children to the loop's class.
 pub(crate) fn methods(builder: Builder<Engine>) -> Builder<Engine> {
     builder.method(
-        c"_watch_child",
-        c"_watch_child($self, pid, callback, args, /)\n--\n\nCalls callback(pid, returncode, *args) once the child has ended.",
+        c"_native_watch_child",
+        c"_native_watch_child($self, pid, callback, args, /)\n--\n\nCalls callback(pid, returncode, *args) once the child has ended.",
         watch,
     )
 }
 
-/// `_watch_child(pid, callback, args)`.
+/// `_native_watch_child(pid, callback, args)`.
 fn watch(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<Ref> {
     let parameters = Parameters {
-        function: "_watch_child",
+        function: "_native_watch_child",
         names: [names::pid(py), names::callback(py), names::args(py)],
         positional: 3,
         required: 3,

@@ -90,7 +90,7 @@ fn state_methods(builder: Builder<Engine>) -> Builder<Engine> {
             this.check_closed()?;
             Ok(Ref::none())
         })
-        .plain(c"_close", c"_close($self)\n--\n\nDrops what is scheduled and closes the descriptors.", |py, this| {
+        .plain(c"_native_close", c"_native_close($self)\n--\n\nDrops what is scheduled and closes the descriptors.", |py, this| {
             this.close(py);
             Ok(Ref::none())
         })
@@ -98,7 +98,7 @@ fn state_methods(builder: Builder<Engine>) -> Builder<Engine> {
             this.wake(py);
             Ok(Ref::none())
         })
-        .one(c"_watched", c"_watched($self, fd, /)\n--\n\nThe events heard of a descriptor, as selectors counts them.", watched)
+        .one(c"_native_watched", c"_native_watched($self, fd, /)\n--\n\nThe events heard of a descriptor, as selectors counts them.", watched)
         .named(
             c"set_task_factory",
             c"set_task_factory($self, factory)\n--\n\nSets what makes tasks; None for Task.",
@@ -226,7 +226,7 @@ fn readings(builder: Builder<Engine>) -> Builder<Engine> {
             |py, _| float(py, conbrio_core::turn::CLOCK_RESOLUTION),
         )
         .getter(
-            c"_wake_fd",
+            c"_native_wake_fd",
             c"The descriptor that signal numbers are written to.",
             |py, this| {
                 this.signals.set(1);
@@ -236,11 +236,15 @@ fn readings(builder: Builder<Engine>) -> Builder<Engine> {
                 Ok(object(&fd).share())
             },
         )
-        .getter(c"_driver", c"The driver's name.", |py, this| {
+        .getter(c"_native_driver", c"The driver's name.", |py, this| {
             let name = this.devices(py)?.name();
             Ok(object(&pyo3::types::PyString::new(py, name)).share())
         })
-        .getter(c"_stats", c"What the loop did since it was made.", stats)
+        .getter(
+            c"_native_stats",
+            c"What the loop did since it was made.",
+            stats,
+        )
 }
 
 fn stats(py: Python<'_>, this: &Instance<Engine>) -> Outcome<Ref> {

@@ -123,22 +123,22 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 /// Adds the tries to the loop's class.
 pub(crate) fn methods(builder: Builder<Engine>) -> Builder<Engine> {
     builder
-        .method(c"_try_recv", c"_try_recv($self, sock, n, /)\n--\n\nReceived bytes, or a SocketWait.", try_recv)
-        .method(c"_try_recv_into", c"_try_recv_into($self, sock, buf, /)\n--\n\nA count, or a SocketWait.", try_recv_into)
-        .method(c"_try_sendall", c"_try_sendall($self, sock, data, /)\n--\n\nNone, or a SocketWait.", try_sendall)
+        .method(c"_native_recv", c"_native_recv($self, sock, n, /)\n--\n\nReceived bytes, or a SocketWait.", try_recv)
+        .method(c"_native_recv_into", c"_native_recv_into($self, sock, buf, /)\n--\n\nA count, or a SocketWait.", try_recv_into)
+        .method(c"_native_sendall", c"_native_sendall($self, sock, data, /)\n--\n\nNone, or a SocketWait.", try_sendall)
         .method(
-            c"_try_sendfile",
-            c"_try_sendfile($self, sock, file, offset, count, size, /)\n--\n\nHow much was sent, or a SocketWait.",
+            c"_native_sendfile",
+            c"_native_sendfile($self, sock, file, offset, count, size, /)\n--\n\nHow much was sent, or a SocketWait.",
             try_sendfile,
         )
         .method(
-            c"_try_reading",
-            c"_try_reading($self, sock, method, *args)\n--\n\nWhat the socket's method answers, or a SocketWait.",
+            c"_native_reading",
+            c"_native_reading($self, sock, method, *args)\n--\n\nWhat the socket's method answers, or a SocketWait.",
             |py, this, args| try_method(py, this, args, false),
         )
         .method(
-            c"_try_writing",
-            c"_try_writing($self, sock, method, *args)\n--\n\nWhat the socket's method answers, or a SocketWait.",
+            c"_native_writing",
+            c"_native_writing($self, sock, method, *args)\n--\n\nWhat the socket's method answers, or a SocketWait.",
             |py, this, args| try_method(py, this, args, true),
         )
 }

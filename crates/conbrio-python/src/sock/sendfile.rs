@@ -32,7 +32,7 @@ pub(super) struct SendFile {
     waited: Cell<bool>,
 }
 
-/// `_try_sendfile(sock, file, offset, count, size, always_placed)`; both are numbers of descriptors but `sock`.
+/// `_native_sendfile(sock, file, offset, count, size, always_placed)`; both are numbers of descriptors but `sock`.
 pub(super) fn try_sendfile(
     py: Python<'_>,
     this: &Instance<Engine>,

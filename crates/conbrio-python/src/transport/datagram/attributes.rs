@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 
 use super::DatagramTransport;
-use crate::ffi::{Builder, Ref, object};
+use crate::ffi::{Builder, Ref, is_true, object};
 use crate::transport::attributes::{number, or_none};
 use crate::transport::read::SHARED;
 
@@ -34,10 +34,19 @@ fn parts(builder: Builder<DatagramTransport>) -> Builder<DatagramTransport> {
             c"Whether there is a protocol.",
             |_, this| Ok(Ref::boolean(!this.protocol.is_empty())),
         )
-        .getter(
+        // CPython: every one of these can be set; this one is, for sockets that came connected (asyncio-dgram).
+        .property(
             c"_address",
             c"The one address that is sent to, or None.",
             |_, this| Ok(this.address.share_or_none()),
+            |py, this, address| {
+                let address = match address {
+                    Some(address) if is_true(py, address)? => Some(address.share()),
+                    _ => None,
+                };
+                drop(this.address.replace(address));
+                Ok(())
+            },
         )
         .getter(c"_server", c"None: no server makes it.", |_, _| {
             Ok(Ref::none())
