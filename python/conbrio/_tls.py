@@ -298,7 +298,7 @@ class TlsVerbs:
         for transport in self._transports.values():
             tls = transport.get_protocol()
             if isinstance(tls, TlsProtocol) and tls._shakes_hands():
-                tls._abort(None)
+                tls._app_transport.abort()
         await super().shutdown_asyncgens()  # type: ignore[misc]  # the loop is CPython's as well
 
     async def start_tls(

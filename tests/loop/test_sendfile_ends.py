@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import sys
 
 import pytest
 
@@ -63,8 +64,8 @@ def test_up_to_and_beyond_the_end(run, path, secret, how, sent, position):
             end = await over(secret, lambda loop, transport: loop.sendfile(transport, file, **how))
             return end, file.tell()
 
-    # Where the system sends the file and has nothing to send, nobody moves its position.
-    moved = position if secret or sent else 0
+    # Where the system sends the file and has nothing to send, nobody moves its position; from 3.14 on somebody does.
+    moved = position if secret or sent or sys.version_info >= (3, 14) else 0
     assert run(main()) == ((len(sent), sent), moved)
 
 
