@@ -151,11 +151,7 @@ impl Habit {
 
 /// Whether a wait is longer than the looking out by far.
 fn is_long(timeout: Timeout) -> bool {
-    match timeout {
-        Timeout::Now => false,
-        Timeout::Within { due, .. } => due >= SHORTEST,
-        Timeout::Forever => true,
-    }
+    timeout.due().is_none_or(|due| due >= SHORTEST)
 }
 
 /// Whether who is to come can run meanwhile: on one processor, or on a share of one, he waits for us.

@@ -12,10 +12,11 @@ use crate::sys;
 /// How many events one wait hands over at most; what is left comes with the next wait.
 const ROOM: usize = 1024;
 
-/// How late a long wait ends at most.
-const LATEST: Duration = Duration::from_millis(1);
+/// A millisecond, in nanoseconds; a long wait ends no later than this either.
+const MILLI: u64 = 1_000_000;
 
 /// How long a wait may last.
+// Bench: streams_handover; two words, since it is handed on some times in each turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timeout {
     /// Not at all: only looks.
@@ -23,9 +24,9 @@ pub enum Timeout {
     /// Until something happens, or so much time has passed.
     Within {
         /// When what is waited for is due; the wait is never shorter, unless something happened.
-        due: Duration,
-        /// When the wait ends; one for what is due at the same moment may have an end of its own.
-        end: Duration,
+        due_nanos: u64,
+        /// How much later the wait ends; one for what is due at the same moment may have an end of its own.
+        late_nanos: u32,
     },
     /// Until something happens.
     Forever,
@@ -38,21 +39,52 @@ impl Timeout {
     /// So timers that one turn sets for the same time later come due in one turn, and not before that time has passed since
     /// the end of the turn that has set them. Programs that time each other out rely on the thousandth.
     pub fn within(time: Duration) -> Self {
-        let millis = time.as_nanos().div_ceil(1_000_000);
-        let whole = Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX));
-        let end = whole.saturating_add((whole / 1000).min(LATEST));
-        Self::Within { due: time, end }
+        let due_nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let rest = due_nanos % MILLI;
+        let to_whole = if rest == 0 { 0 } else { MILLI - rest };
+        let late = to_whole + (due_nanos.saturating_add(to_whole) / 1000).min(MILLI);
+        Self::Within {
+            due_nanos,
+            late_nanos: u32::try_from(late).unwrap_or(0),
+        }
     }
 
     /// What is left of it after `passed`.
     #[must_use]
     pub fn after(self, passed: Duration) -> Self {
+        let passed = u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX);
         match self {
-            Self::Within { due, end } => Self::Within {
-                due: due.saturating_sub(passed),
-                end: end.saturating_sub(passed),
-            },
+            Self::Within {
+                due_nanos,
+                late_nanos,
+            } => {
+                let late_by = u32::try_from(passed.saturating_sub(due_nanos)).unwrap_or(u32::MAX);
+                Self::Within {
+                    due_nanos: due_nanos.saturating_sub(passed),
+                    late_nanos: late_nanos.saturating_sub(late_by),
+                }
+            }
             other => other,
+        }
+    }
+
+    /// How much time is left until what is waited for is due; none if it is nothing.
+    pub fn due(self) -> Option<Duration> {
+        match self {
+            Self::Now => Some(Duration::ZERO),
+            Self::Within { due_nanos, .. } => Some(Duration::from_nanos(due_nanos)),
+            Self::Forever => None,
+        }
+    }
+
+    /// How much time is left until the wait ends; none if it does not.
+    pub fn end(self) -> Option<Duration> {
+        match self {
+            Self::Within { late_nanos, .. } => {
+                let late = Duration::from_nanos(late_nanos.into());
+                self.due().map(|due| due.saturating_add(late))
+            }
+            other => other.due(),
         }
     }
 }
@@ -138,5 +170,38 @@ impl Events {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.ready.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Timeout;
+
+    fn end_of(micros: u64) -> u128 {
+        let timeout = Timeout::within(Duration::from_micros(micros));
+        assert_eq!(timeout.due(), Some(Duration::from_micros(micros)));
+        timeout.end().unwrap().as_micros()
+    }
+
+    #[test]
+    fn waits_end_at_whole_milliseconds_and_a_thousandth_late() {
+        let ends = [1, 1000, 1001, 10_300, 999_999, 60_000_000].map(end_of);
+        assert_eq!(ends, [1001, 1001, 2002, 11_011, 1_001_000, 60_001_000]);
+        assert_eq!(size_of::<Timeout>(), 16);
+    }
+
+    #[test]
+    fn what_is_left_ends_at_the_same_moment() {
+        let timeout = Timeout::within(Duration::from_micros(10_300));
+        for micros in [0, 300, 10_500] {
+            let left = timeout.after(Duration::from_micros(micros));
+            let end = left.end().unwrap().as_micros() + u128::from(micros);
+            assert_eq!(end, 11_011);
+        }
+        let over = timeout.after(Duration::from_secs(1));
+        assert_eq!(over.end(), Some(Duration::ZERO));
+        assert_eq!(Timeout::Forever.after(Duration::from_secs(1)).end(), None);
     }
 }

@@ -87,12 +87,7 @@ impl Driver for Poll {
                 )
             })
             .collect();
-        let time = match timeout {
-            Timeout::Now => Some(std::time::Duration::ZERO),
-            Timeout::Within { end, .. } => Some(end),
-            Timeout::Forever => None,
-        };
-        sys::poll::wait(&mut asked, time)?;
+        sys::poll::wait(&mut asked, timeout.end())?;
         for (watched, answer) in table.iter().zip(&asked) {
             match sys::poll::heard(answer) {
                 sys::poll::Heard::Nothing => {}
