@@ -58,8 +58,6 @@ impl Epoll {
     }
 
     /// Waits until something is ready, or for what is due until its end.
-    // Bench: streams_handover; in one with the waits for ever it is too much to stand in the turn.
-    #[inline(never)]
     fn wait_within(&self, events: &mut Events, timeout: Timeout) -> io::Result<()> {
         let began = sys::clock::monotonic();
         let (mut now, mut left) = (began, timeout);
