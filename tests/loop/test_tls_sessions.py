@@ -14,7 +14,7 @@ VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 
 
 def test_a_key_under_a_password(run, tmp_path):
-    cert, key = certificates.made("localhost", expired=False)
+    cert, key = certificates.made("localhost")
     locked = str(tmp_path / "locked.key")
     certificates.openssl("pkcs8", "-topk8", "-in", key, "-out", locked, "-passout", "pass:secret")
 

@@ -16,14 +16,8 @@ def openssl(*words: str) -> None:
 
 
 @functools.cache
-def made(name: str, *, expired: bool = False) -> tuple[str, str]:
-    """Return the files of a self-signed certificate for ``name`` and of its key.
-
-    The expired one, for localhost, was made by the command of OpenSSL 3.4 with ``-not_after``,
-    which older ones do not have.
-    """
-    if expired:
-        return EXPIRED, EXPIRED
+def made(name: str) -> tuple[str, str]:
+    """Return the files of a self-signed certificate for ``name`` and of its key."""
     folder = pathlib.Path(FOLDER.name)
     cert, key = folder / f"{name}.pem", folder / f"{name}.key"
     subject = ["-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"]
@@ -32,13 +26,22 @@ def made(name: str, *, expired: bool = False) -> tuple[str, str]:
     return str(cert), str(key)
 
 
+def files(name: str, *, expired: bool) -> tuple[str, str]:
+    """Return the files of a certificate for ``name`` and of its key.
+
+    The expired one, for localhost, was made by the command of OpenSSL 3.4 with ``-not_after``,
+    which older ones do not have.
+    """
+    return (EXPIRED, EXPIRED) if expired else made(name)
+
+
 def server(name: str = "localhost", *, expired: bool = False) -> ssl.SSLContext:
     """Return a server's context with a certificate for ``name``."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*made(name, expired=expired))
+    context.load_cert_chain(*files(name, expired=expired))
     return context
 
 
 def client(name: str = "localhost", *, expired: bool = False) -> ssl.SSLContext:
     """Return a client's context that trusts the certificate for ``name``."""
-    return ssl.create_default_context(cafile=made(name, expired=expired)[0])
+    return ssl.create_default_context(cafile=files(name, expired=expired)[0])
