@@ -144,7 +144,11 @@ impl<T> Timers<T> {
             return None;
         }
         let item = self.vacate(first.slot());
-        self.heap.take_first();
+        if self.waiting == 0 {
+            self.heap.clear();
+        } else {
+            self.heap.take_first();
+        }
         self.look_after_memory();
         item
     }
@@ -152,6 +156,9 @@ impl<T> Timers<T> {
     /// Says when the first item is due.
     #[inline]
     pub fn next_deadline(&mut self) -> Option<f64> {
+        if self.is_empty() {
+            return None;
+        }
         self.first().map(|entry| disorder(entry.deadline()))
     }
 

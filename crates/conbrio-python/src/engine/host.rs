@@ -48,6 +48,8 @@ impl Host for Running<'_, '_> {
         self.engine.can_have_come(moment)
     }
 
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "measured, as for `look`")]
     fn wait(&self, timeout: Timeout) -> Outcome<()> {
         let devices = self.engine.devices(self.py)?;
         let mut events = self.engine.events();

@@ -28,6 +28,7 @@ const AFTER_EOF: &str = "Cannot call write() after write_eof()";
 const BUSY: &str = "unable to write; sendfile is in progress";
 
 /// `write(data)`.
+#[inline]
 pub(super) fn write(
     py: Python<'_>,
     this: &Instance<StreamTransport>,
