@@ -84,10 +84,18 @@ impl Epoll {
         let alarm = self.alarm.get_or_init(|| {
             let alarm = Alarm::new().ok()?;
             Self::watch_alarm(&self.instance, &alarm).ok()?;
+            // Somebody may have had the number, and have closed it without a word.
+            remove(&mut self.known(), alarm.as_raw_fd());
             Some(alarm)
         });
         let alarm = alarm.as_ref()?;
         (alarm.serves(now, due) || alarm.set(now, due, end).is_ok()).then_some(alarm)
+    }
+
+    /// Whether `fd` is the alarm: nobody else's, whatever the number was before.
+    fn is_alarm(&self, fd: RawFd) -> bool {
+        let alarm = self.alarm.get().and_then(Option::as_ref);
+        alarm.is_some_and(|alarm| alarm.as_raw_fd() == fd)
     }
 
     fn watch_alarm(instance: &OwnedFd, alarm: &Alarm) -> io::Result<()> {
@@ -115,6 +123,9 @@ impl Driver for Epoll {
         if interest.is_empty() {
             // An epoll registration without directions would still report hang-ups.
             return self.disarm(fd);
+        }
+        if self.is_alarm(fd) {
+            return Err(io::Error::from_raw_os_error(libc::EBADF));
         }
         let (flags, data) = (flags(interest), token.to_bits());
         let mut known = self.known();
@@ -171,6 +182,9 @@ impl Driver for Epoll {
         let mut known = self.known();
         known.clear();
         for &(fd, token, interest) in armed {
+            if self.is_alarm(fd) {
+                continue;
+            }
             // One that was closed under its watcher stays silent.
             if sys::epoll::add(&fresh, fd, flags(interest), token.to_bits()).is_ok() {
                 insert(&mut known, fd);

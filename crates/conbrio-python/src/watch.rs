@@ -14,13 +14,26 @@ use pyo3::types::{PyBool, PyDict, PyInt};
 
 use crate::engine::Engine;
 use crate::ffi::{
-    Args, Builder, Instance, Leading, Object, Outcome, Own, Parameters, Raised, Ref,
+    Args, Builder, Instance, Leading, Object, Outcome, Own, Parameters, Raised, Ref, Slot,
     attribute_if_any, call_method, file_descriptor, is_true, object, raise, referent,
+    socket_number,
 };
 use crate::handle::{self, Handle};
 use crate::names;
 use crate::report::text_of;
 use crate::runnable::Runnable;
+
+/// The descriptor of the socket in `sock`, whose own is `fd`, or -1 once somebody has closed it: the number may be another's by now.
+#[inline]
+pub(crate) fn number_now(py: Python<'_>, sock: &Slot, fd: RawFd) -> RawFd {
+    let Some(sock) = sock.share() else {
+        return fd;
+    };
+    names::system_socket_class(py)
+        .ok()
+        .and_then(|class| socket_number(py, &sock, class))
+        .unwrap_or(fd)
+}
 
 /// Adds the methods that watch descriptors to the loop's class.
 pub(crate) fn methods(builder: Builder<Engine>) -> Builder<Engine> {

@@ -91,9 +91,10 @@ impl Engine {
         drop(gone);
     }
 
-    /// Hears that `fd`, which nobody watches any more, is about to be closed; by its only owner, if `alone`.
+    /// Hears that `fd` is about to be closed; by its only owner, if `alone`.
     pub(crate) fn closing(&self, py: Python<'_>, fd: RawFd, alone: bool) {
-        if self.origin.is_elsewhere() {
+        // Who watches it has got the number since: the socket was closed before its connection.
+        if self.origin.is_elsewhere() || self.is_watched(py, fd) {
             return;
         }
         if let Some(devices) = self.devices.lend(py, |devices| devices.clone()) {
@@ -106,6 +107,11 @@ impl Engine {
         }
     }
 
+    fn is_watched(&self, py: Python<'_>, fd: RawFd) -> bool {
+        self.sources
+            .lend(py, |sources| sources.interest(fd) != Interest::EMPTY)
+    }
+
     /// Remembers the object by which `fd` is watched.
     pub(crate) fn remember_file(&self, py: Python<'_>, fd: RawFd, file: &Object) {
         let file = file.share();
@@ -115,10 +121,7 @@ impl Engine {
 
     /// Forgets it, once nobody hears the descriptor.
     pub(crate) fn forget_file(&self, py: Python<'_>, fd: RawFd) {
-        if self
-            .sources
-            .lend(py, |sources| sources.interest(fd) != Interest::EMPTY)
-        {
+        if self.is_watched(py, fd) {
             return;
         }
         let gone = self.files.lend(py, |files| files.remove(&fd));

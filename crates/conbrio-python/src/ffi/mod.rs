@@ -24,6 +24,7 @@ mod guarded;
 mod instance;
 mod kept;
 pub(crate) mod layout;
+mod number;
 mod object;
 mod send;
 mod session;
@@ -53,6 +54,7 @@ pub(crate) use current::{CurrentTask, TaskList, find as find_current, running_ta
 pub(crate) use guarded::Guarded;
 pub(crate) use instance::{BeginsWith, Class, ClassState, Instance, Own, begins_with, class_of};
 pub(crate) use kept::{flag, kept};
+pub(crate) use number::socket_number;
 pub(crate) use object::{
     Object, Outcome, Raised, Ref, Slot, handled, handling, is_main_interpreter, object, raise,
     raise_in_context, take_raised,

@@ -27,7 +27,7 @@ pub(super) fn attempt(
     engine: &Instance<Engine>,
     wait: &Instance<SocketWait>,
 ) -> Outcome<Option<Ref>> {
-    let fd = wait.fd;
+    let fd = wait.number_now(py);
     match &wait.deed {
         Deed::Receive(size) if *size <= SHARED => {
             let received = engine.with_buffer(py, SHARED, |buffer| {
@@ -79,10 +79,11 @@ fn send_more(
     wait: &Instance<SocketWait>,
     sent: &Cell<usize>,
 ) -> Outcome<Option<Ref>> {
+    let fd = wait.number_now(py);
     let taken = wait.memory.lend(py, |memory| {
         let try_once = |data: &[u8]| {
             let left = data.get(sent.get()..).unwrap_or_default();
-            socket::send(wait.fd, left).map(|count| (count, count == left.len()))
+            socket::send(fd, left).map(|count| (count, count == left.len()))
         };
         memory
             .as_ref()

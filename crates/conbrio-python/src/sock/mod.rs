@@ -25,7 +25,7 @@ use crate::ffi::{
 use crate::future::Future;
 use crate::names;
 use crate::report::ends_loop;
-use crate::watch::{cancel, ensure_no_transport};
+use crate::watch::{cancel, ensure_no_transport, number_now};
 
 /// What is tried.
 enum Deed {
@@ -436,6 +436,11 @@ fn stop(py: Python<'_>, wait: &Instance<SocketWait>, engine: &Instance<Engine>) 
 }
 
 impl SocketWait {
+    /// The descriptor that the socket has now.
+    fn number_now(&self, py: Python<'_>) -> RawFd {
+        number_now(py, &self.sock, self.fd)
+    }
+
     fn side(&self) -> Side {
         if self.is_writer {
             Side::Writer

@@ -63,6 +63,7 @@ pub(super) fn send_more(
     wait: &Instance<SocketWait>,
     deed: &SendFile,
 ) -> Outcome<Option<Ref>> {
+    let number = wait.number_now(py);
     // A file that is sent whole needs a second call, which finds its end.
     for _ in 0..2 {
         let sent = deed.sent.get();
@@ -72,7 +73,7 @@ pub(super) fn send_more(
             return Ok(Some(done(py, deed)));
         }
         let most = usize::try_from(asked).unwrap_or(usize::MAX);
-        let (socket, file, offset) = (wait.fd, deed.file, deed.offset.saturating_add(sent));
+        let (socket, file, offset) = (number, deed.file, deed.offset.saturating_add(sent));
         // The file may have to be read first, which takes its time.
         let answer = py.detach(|| send_file(socket, file, offset, most));
         match answer {

@@ -29,6 +29,7 @@ use crate::engine::Engine;
 use crate::ffi::layout::TransportFields;
 use crate::ffi::{Class, ClassState, Guarded, Instance, Object, Own, Slot, Visit};
 use crate::protocol::Protocol;
+use crate::watch::number_now;
 
 pub(crate) use chunk::{Chunk, is_bytes_like};
 pub(crate) use datagram::class as datagram_class;
@@ -142,6 +143,12 @@ impl Class for StreamTransport {
 }
 
 impl StreamTransport {
+    /// The descriptor that the socket has now.
+    #[inline]
+    fn number_now(&self, py: Python<'_>) -> RawFd {
+        number_now(py, &self.sock, self.fd.get())
+    }
+
     /// Where the dictionary and the list of weak references lie.
     const ATTRIBUTES: (usize, usize) = (offset_of!(Self, dict), offset_of!(Self, weak_references));
 

@@ -98,9 +98,10 @@ fn receive_for(
     let Some(engine) = this.engine() else {
         return Ok(());
     };
+    let fd = this.number_now(py);
     // Not lent: who is fed may run code.
     let mut buffer = engine.take_buffer(py, SHARED);
-    let answer = match socket::recv(this.fd.get(), buffer.get_mut(..FED).unwrap_or_default()) {
+    let answer = match socket::recv(fd, buffer.get_mut(..FED).unwrap_or_default()) {
         Ok(0) => end(py, this, protocol),
         Ok(count) => {
             let data = buffer.get(..count).unwrap_or_default();
@@ -133,7 +134,7 @@ fn judge(py: Python<'_>, this: &Instance<StreamTransport>, heard: Outcome<()>) -
 }
 
 fn read(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<io::Result<(Ref, usize)>> {
-    let fd = this.fd.get();
+    let fd = this.number_now(py);
     let Some(engine) = this.engine() else {
         return Ok(Err(io::ErrorKind::WouldBlock.into()));
     };
@@ -197,7 +198,8 @@ fn receive_into(
         Ok(buffer) => buffer,
         Err(raised) => return fatal(py, this, raised, UNREADABLE),
     };
-    let read = buffer.write(|memory| socket::recv_uninit(this.fd.get(), memory));
+    let fd = this.number_now(py);
+    let read = buffer.write(|memory| socket::recv_uninit(fd, memory));
     drop(buffer);
     drop(room);
     let count = match read {
@@ -230,7 +232,7 @@ fn receive_natively(
     protocol: &Object,
     native: &Native,
 ) -> Outcome<()> {
-    let fd = this.fd.get();
+    let fd = this.number_now(py);
     match (native.receive)(py, protocol, &mut |room| socket::recv(fd, room)) {
         Ok(0) => end(py, this, protocol),
         Ok(_) => (native.received)(py, protocol).or_else(|raised| {

@@ -119,7 +119,7 @@ pub(super) fn write_eof(py: Python<'_>, this: &Instance<StreamTransport>) -> Out
     this.settle(py)?;
     if this.owed(py) == 0 && this.life.open.get() && this.life.lost.get() == 0 {
         this.touch(py);
-        socket::shutdown_write(this.fd.get()).map_err(|error| os_error(py, &error))?;
+        socket::shutdown_write(this.number_now(py)).map_err(|error| os_error(py, &error))?;
     }
     Ok(Ref::none())
 }
@@ -180,7 +180,7 @@ fn send_first(py: Python<'_>, this: &Instance<StreamTransport>, bytes: &[u8]) ->
         return Ok(0);
     }
     this.touch(py);
-    match socket::send(this.fd.get(), bytes) {
+    match socket::send(this.number_now(py), bytes) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
         Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
         other => other,
@@ -308,7 +308,7 @@ fn go_on(py: Python<'_>, this: &Instance<StreamTransport>, sent: io::Result<Flus
 }
 
 fn send(py: Python<'_>, this: &Instance<StreamTransport>) -> io::Result<Flush> {
-    let fd = this.fd.get();
+    let fd = this.number_now(py);
     this.touch(py);
     this.outbox.lend(py, |outbox| {
         outbox.flush(|slices| match slices {
@@ -361,7 +361,7 @@ pub(super) fn write_ready(py: Python<'_>, this: &Instance<StreamTransport>) -> O
         return connection_lost(py, this, &Ref::none());
     }
     if this.life.eof.get() {
-        socket::shutdown_write(this.fd.get()).map_err(|error| os_error(py, &error))?;
+        socket::shutdown_write(this.number_now(py)).map_err(|error| os_error(py, &error))?;
     }
     Ok(())
 }

@@ -19,11 +19,13 @@ use std::mem::offset_of;
 use std::os::fd::RawFd;
 
 use conbrio_core::datagram::{Datagrams, Window};
+use pyo3::prelude::*;
 
 use crate::engine::Engine;
 use crate::ffi::layout::TransportFields;
 use crate::ffi::{Class, ClassState, Guarded, Own, Ref, Slot, Visit};
 use crate::transport::Chunk;
+use crate::watch::number_now;
 
 use addresses::{Place, Senders};
 pub(crate) use methods::class;
@@ -170,6 +172,12 @@ impl Class for DatagramTransport {
 }
 
 impl DatagramTransport {
+    /// The descriptor that the socket has now.
+    #[inline]
+    fn number_now(&self, py: Python<'_>) -> RawFd {
+        number_now(py, &self.sock, self.fd.get())
+    }
+
     /// Where the dictionary and the list of weak references lie.
     const ATTRIBUTES: (usize, usize) = (offset_of!(Self, dict), offset_of!(Self, weak_references));
 

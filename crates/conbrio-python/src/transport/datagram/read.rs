@@ -74,8 +74,9 @@ fn receive(
 ) -> Outcome<()> {
     let mut window = this.life.window.get();
     let asked = window.ask();
+    let fd = this.number_now(py);
     let came = engine.with_arrivals(py, |arrivals| {
-        let came = match arrivals.receive(this.fd.get(), asked) {
+        let came = match arrivals.receive(fd, asked) {
             Ok(came) => came,
             Err(error) => return Ok(Err(error)),
         };
@@ -139,8 +140,9 @@ fn receive_one(
     engine: &Instance<Engine>,
 ) -> Outcome<()> {
     let mut sender = Address::default();
+    let fd = this.number_now(py);
     let received = engine.with_buffer(py, SHARED, |buffer| {
-        match socket::recv_from(this.fd.get(), buffer, &mut sender) {
+        match socket::recv_from(fd, buffer, &mut sender) {
             Ok(count) => bytes(py, buffer.get(..count).unwrap_or_default()).map(Ok),
             Err(error) => Ok(Err(error)),
         }

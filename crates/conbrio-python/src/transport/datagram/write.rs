@@ -191,11 +191,10 @@ fn try_one(
     chunk: &Chunk,
     receiver: &Receiver,
 ) -> Outcome<Tried> {
+    let fd = this.number_now(py);
     let sent = match receiver {
-        Receiver::Known(place) => socket::send_to(this.fd.get(), chunk.as_ref(), place.as_bytes()),
-        Receiver::Peer if this.life.way.get() != Way::Asked => {
-            socket::send(this.fd.get(), chunk.as_ref())
-        }
+        Receiver::Known(place) => socket::send_to(fd, chunk.as_ref(), place.as_bytes()),
+        Receiver::Peer if this.life.way.get() != Way::Asked => socket::send(fd, chunk.as_ref()),
         Receiver::Peer => return ask(py, this, chunk, None),
         Receiver::Asked(address) => return ask(py, this, chunk, Some(address)),
     };
@@ -329,6 +328,7 @@ fn send_first(py: Python<'_>, this: &Instance<DatagramTransport>) -> Outcome<Opt
 /// one, as the call for many would lose what the peer's host answers to one of them.
 fn send_several(py: Python<'_>, this: &Instance<DatagramTransport>) -> Outcome<Option<Tried>> {
     let several = |datagram: &(Chunk, Receiver)| matches!(datagram.1, Receiver::Known(_));
+    let fd = this.number_now(py);
     let sent = this.outbox.lend(py, |outbox| {
         let count = outbox
             .iter()
@@ -342,7 +342,7 @@ fn send_several(py: Python<'_>, this: &Instance<DatagramTransport>) -> Outcome<O
             Receiver::Known(place) => Some((chunk.as_ref(), place.as_bytes())),
             _ => None,
         });
-        Some(send_many(this.fd.get(), known))
+        Some(send_many(fd, known))
     });
     this.touch(py);
     match sent {
