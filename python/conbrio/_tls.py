@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import contextlib
 import functools
 import ssl
 from asyncio import constants, sslproto, streams
@@ -58,6 +57,13 @@ class SSLTransport(TlsWriter, sslproto._SSLProtocolTransport):
         # What was written this turn leaves first: CPython would have sent it when it was written.
         self._settle()
         super()._force_close(exc)  # type: ignore[misc]  # typeshed does not name it
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Return what is known of the connection, as asyncio's transports do."""
+        if name == "ssl_object":
+            # Whoever asks for it may end the connection by it: what was written comes before.
+            self._settle()
+        return super().get_extra_info(name, default)
 
     def abort(self) -> None:
         """Close the transport at once; what the system has not taken is lost."""
@@ -180,7 +186,7 @@ class TlsProtocol(TlsFlow, sslproto.SSLProtocol):
             del handshake_exc
         if self._state is WRAPPED:
             # The peer waits for the last words of the handshake, whether we read on or not.
-            self._process_outgoing()  # type: ignore[attr-defined]
+            self._try(self._process_outgoing)  # type: ignore[attr-defined]
         self._loop.call_soon(self._do_read)  # type: ignore[attr-defined]
 
     def _shakes_hands(self) -> bool:
@@ -190,20 +196,31 @@ class TlsProtocol(TlsFlow, sslproto.SSLProtocol):
     def _do_flush(self) -> None:
         # Nothing more is received once close() was called. CPython: what had come before is.
         if self._app_transport is not None and self._app_transport._closed:
-            self._drop()
+            self._turn_deaf()
         super()._do_flush()  # type: ignore[misc]
 
     def _do_shutdown(self) -> None:
         # What the peer sends until it has heard of the end is nobody's. CPython: takes it for an
         # error (bpo-39951).
         if not self._eof_received:
-            self._drop()
+            try:
+                ended = self._discard()
+            except ssl.SSLError as exc:
+                self._on_shutdown_complete(exc)  # type: ignore[attr-defined]
+                return
+            if ended:
+                self._process_outgoing()  # type: ignore[attr-defined]
+                self._call_eof_received()  # type: ignore[attr-defined]
+                self._on_shutdown_complete(None)  # type: ignore[attr-defined]
+                return
         super()._do_shutdown()  # type: ignore[misc]
 
-    def _drop(self) -> None:
-        """Decrypt for nobody what has come; what is wrong with it, the next step finds."""
-        with contextlib.suppress(ssl.SSLError):
-            self._discard()
+    def _try(self, act: Callable[[], None]) -> None:
+        """Do it; what goes wrong ends the connection, as what goes wrong when it reads."""
+        try:
+            act()
+        except Exception as exc:  # noqa: BLE001 - CPython catches as much
+            self._fatal_error(exc, "Fatal error on SSL protocol")  # type: ignore[attr-defined]
 
     # ---------------------------------------------------------------- a transport that is not ours
 

@@ -310,6 +310,7 @@ imports! {
     system_socket_class = "_socket", "socket";
     ssl_again_errors = "asyncio.sslproto", "SSLAgainErrors";
     ssl_error = "ssl", "SSLError";
+    ssl_zero_return_error = "ssl", "SSLZeroReturnError";
     ssl_object = "ssl", "SSLObject";
     ssl_socket = "_ssl", "_SSLSocket";
     memory_bio = "_ssl", "MemoryBIO";

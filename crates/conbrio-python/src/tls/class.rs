@@ -6,7 +6,7 @@ use pyo3::sync::PyOnceLock;
 use super::engine::{self, Engine};
 use super::handshake::shake;
 use super::objects::Objects;
-use super::read::{control_reading, discard, read};
+use super::read::{control_reading, discard, read, turn_deaf};
 use super::states::{advance, state_of};
 use super::write::{control_writing, encrypt_and_send, send, settle, write_all};
 use super::{Marks, OWN, State, TlsFlow, feed};
@@ -100,8 +100,13 @@ fn flow(builder: Builder<TlsFlow>) -> Builder<TlsFlow> {
         )
         .plain(
             c"_discard",
-            c"_discard($self)\n--\n\nDecrypts, for nobody, what the peer still sends.",
-            |py, this| none(discard(py, this)),
+            c"_discard($self)\n--\n\nDecrypts, for nobody, what the peer still sends; tells whether an alert ended it.",
+            |py, this| Ok(Ref::boolean(discard(py, this)?)),
+        )
+        .plain(
+            c"_turn_deaf",
+            c"_turn_deaf($self)\n--\n\nGives the protocol nothing more.",
+            |_, this| none(Ok(turn_deaf(this))),
         )
         .plain(
             c"_do_write",

@@ -6,15 +6,15 @@ use std::mem::MaybeUninit;
 use conbrio_tls::openssl::Read;
 use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyMemoryView, PySlice};
 
 use super::engine::Engine;
 use super::objects::{Objects, PIECE, Pause};
 use super::pieces::Pieces;
 use super::{State, TlsFlow, feed, write};
 use crate::ffi::{
-    Buffer, Bytes, Instance, Object, Outcome, Own, Raised, Session, Thunk, attribute, call_method,
-    filled_bytes, object, raise,
+    Buffer, Bytes, Instance, Object, Outcome, Own, Raised, Ref, Session, Thunk, attribute,
+    call_method, filled_bytes, is_instance, object, raise,
 };
 use crate::names;
 use crate::protocol::{Hears, data_received};
@@ -69,7 +69,7 @@ fn read_natively(py: Python<'_>, this: &Instance<TlsFlow>, session: &Session) ->
         }
     };
     session.settle();
-    if last == Read::Failed {
+    if matches!(last, Read::Over | Read::Failed) {
         return Err(failure(py, this));
     }
     deliver(py, this, pieces)?;
@@ -119,17 +119,17 @@ fn read_into(py: Python<'_>, this: &Instance<TlsFlow>, engine: &Engine) -> Outco
             let (count, last) = buffer.write(|memory| session.read(memory));
             drop(buffer);
             session.settle();
-            if last == Read::Failed {
+            if matches!(last, Read::Over | Read::Failed) {
                 return Err(failure(py, this));
             }
             let pause = match last {
                 Read::Bytes(_) => None,
                 Read::End => Some(Pause::End),
-                Read::Again | Read::Failed => Some(Pause::Again),
+                _ => Some(Pause::Again),
             };
             (count, pause)
         }
-        Engine::Objects(objects) => fill_by_objects(py, objects, room, &memory)?,
+        Engine::Objects(objects) => fill_by_objects(py, objects, &memory)?,
     };
     drop(memory);
     if pause.is_none()
@@ -150,18 +150,14 @@ fn read_into(py: Python<'_>, this: &Instance<TlsFlow>, engine: &Engine) -> Outco
 fn fill_by_objects(
     py: Python<'_>,
     objects: &Objects,
-    room: usize,
     memory: &Object,
 ) -> Outcome<(usize, Option<Pause>)> {
-    let view = pyo3::types::PyMemoryView::from(&memory.bind(py))?;
+    let room = Buffer::to_write(py, memory, "read() argument 2")?.len();
+    let view = PyMemoryView::from(&memory.bind(py))?.call_method1("cast", ("B",))?;
     let mut filled = 0;
     while filled < room {
-        let rest = view.get_item(pyo3::types::PySlice::new(
-            py,
-            filled.cast_signed(),
-            room.cast_signed(),
-            1,
-        ))?;
+        let rest = PySlice::new(py, filled.cast_signed(), room.cast_signed(), 1);
+        let rest = view.get_item(rest)?;
         match objects.read_into(py, room - filled, object(&rest))? {
             Ok(count) => filled += count,
             Err(pause) => return Ok((filled, Some(pause))),
@@ -170,22 +166,64 @@ fn fill_by_objects(
     Ok((filled, None))
 }
 
-/// Decrypts what has been received and forgets it: the connection was closed here, and the protocol hears no more.
+/// Gives the protocol nothing more: the connection was closed here.
+pub(super) fn turn_deaf(this: &Instance<TlsFlow>) {
+    this.deaf.set(true);
+}
+
+/// Decrypts what has been received and forgets it; says whether it ends with a fatal alert, which is as good an end as any.
 ///
 /// # Errors
-/// What Python's own objects raise.
-pub(super) fn discard(py: Python<'_>, this: &Instance<TlsFlow>) -> Outcome<()> {
-    this.deaf.set(true);
-    match this.engine.get() {
+/// `ssl.SSLError`, of anything else that is wrong with it.
+pub(super) fn discard(py: Python<'_>, this: &Instance<TlsFlow>) -> Outcome<bool> {
+    turn_deaf(this);
+    let failure = match this.engine.get() {
         Some(Engine::Native(session)) => {
             let mut room = [const { MaybeUninit::uninit() }; PIECE];
-            while let (_, Read::Bytes(_)) = session.read(&mut room) {}
+            let last = loop {
+                match session.read(&mut room) {
+                    (_, Read::Bytes(_)) => {}
+                    (_, last) => break last,
+                }
+            };
             session.settle();
+            if last != Read::Failed {
+                return Ok(false);
+            }
+            // What OpenSSL has refused is raised where it is asked next.
+            asked_again(py, this)?
         }
-        Some(Engine::Objects(objects)) => while objects.read(py)?.is_ok() {},
-        None => {}
+        Some(Engine::Objects(objects)) => loop {
+            match objects.read(py).map_err(Raised::take) {
+                Ok(Ok(_)) => {}
+                Ok(Err(_)) => return Ok(false),
+                Err(exception) if is_end(py, &exception)? => return Ok(false),
+                Err(exception) => break Some(exception),
+            }
+        },
+        None => return Ok(false),
+    };
+    // After an alert there is nothing wrong any more.
+    match (failure, asked_again(py, this)?) {
+        (Some(exception), Some(_)) => Err(raise(exception)),
+        _ => Ok(true),
     }
-    Ok(())
+}
+
+/// What reading raises once more after it has failed; nothing if it finds the end.
+#[cold]
+fn asked_again(py: Python<'_>, this: &Instance<TlsFlow>) -> Outcome<Option<Ref>> {
+    let sslobj = attribute(py, this.object(), names::sslobj(py))?;
+    let Ok(one) = 1.into_pyobject(py);
+    match call_method(py, &sslobj, names::read(py), &[object(&one)]).map_err(Raised::take) {
+        Err(exception) if !is_end(py, &exception)? => Ok(Some(exception)),
+        _ => Ok(None),
+    }
+}
+
+/// Whether an exception says that both have ended the connection.
+fn is_end(py: Python<'_>, exception: &Object) -> Outcome<bool> {
+    Ok(is_instance(exception, names::ssl_zero_return_error(py)?))
 }
 
 /// The peer has said that it sends no more.

@@ -32,6 +32,8 @@ pub enum Read {
     Again,
     /// The peer has said that it sends no more.
     End,
+    /// The same, and so have we.
+    Over,
     /// Something else; OpenSSL's queue of errors says what.
     Failed,
 }
@@ -141,6 +143,7 @@ impl Connection {
         match unsafe { (self.library.ssl_get_error)(self.ssl.as_ptr(), answer) } {
             WANT_READ | WANT_WRITE => Read::Again,
             ZERO_RETURN if self.shutdown() == RECEIVED_SHUTDOWN => Read::End,
+            ZERO_RETURN => Read::Over,
             _ => Read::Failed,
         }
     }
