@@ -220,7 +220,7 @@ class TlsProtocol(TlsFlow, sslproto.SSLProtocol):
         try:
             act()
         except Exception as exc:  # noqa: BLE001 - CPython catches as much
-            self._fatal_error(exc, "Fatal error on SSL protocol")  # type: ignore[attr-defined]
+            self._fatal_error(exc, "Fatal error on SSL protocol")
 
     # ---------------------------------------------------------------- a transport that is not ours
 

@@ -106,7 +106,10 @@ fn flow(builder: Builder<TlsFlow>) -> Builder<TlsFlow> {
         .plain(
             c"_turn_deaf",
             c"_turn_deaf($self)\n--\n\nGives the protocol nothing more.",
-            |_, this| none(Ok(turn_deaf(this))),
+            |_, this| {
+                turn_deaf(this);
+                Ok(Ref::none())
+            },
         )
         .plain(
             c"_do_write",
