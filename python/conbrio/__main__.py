@@ -10,13 +10,14 @@ import builtins
 import functools
 import io
 import linecache
+import marshal
 import os
 import pkgutil
 import runpy
 import sys
 import textwrap
 import types
-from importlib import machinery
+from importlib import machinery, util
 
 from ._conbrio import __version__
 from ._install import install
@@ -46,6 +47,7 @@ program is its own.
   --loop-only  leave asyncio's names alone: the loop is ours, the primitives are asyncio's
   --version    say which conbrio this is
   -h, --help   say this
+  --           the program is next, even if its name begins with -
 """
 )
 
@@ -66,15 +68,12 @@ def main(argv: list[str]) -> None:
         SystemExit: The program ended so, or the arguments name none (status 2).
     """
     rest = list(argv)
-    options = set()
-    while rest and rest[0].startswith("-") and rest[0] != "-" and rest[0][:2] not in {"-c", "-m"}:
-        options.add(rest[0])
-        obey(rest.pop(0))
+    options = take_options(rest)
     if not rest:
         refuse("no program given")
     install(primitives="--loop-only" not in options)
     first = rest.pop(0)
-    if first[:2] in {"-c", "-m"} and first != "-":
+    if first[:2] in {"-c", "-m"} and "--" not in options:
         word = first[2:] or (rest.pop(0) if rest else None)
         if word is None:
             refuse(f"Argument expected for the {first} option")
@@ -82,6 +81,18 @@ def main(argv: list[str]) -> None:
         run_named(word, rest)
     else:
         run_path(first, rest)
+
+
+def take_options(rest: list[str]) -> set[str]:
+    """Obey the options that come before the program, and take them away."""
+    options = set()
+    while rest and rest[0].startswith("-") and rest[0] != "-" and rest[0][:2] not in {"-c", "-m"}:
+        option = rest.pop(0)
+        options.add(option)
+        if option == "--":
+            break
+        obey(option)
+    return options
 
 
 def obey(option: str) -> None:
@@ -107,8 +118,7 @@ def refuse(why: str) -> NoReturn:
 def run_module(name: str, arguments: list[str]) -> None:
     """Run a module as ``python -m`` does; ``sys.path`` begins with the working folder already."""
     sys.argv = ["-m", *arguments]
-    fresh_main()
-    guarded(lambda: as_main(name))
+    guarded(lambda: as_main(name), fresh_main())
 
 
 def run_code(code: str, arguments: list[str]) -> None:
@@ -125,19 +135,31 @@ def run_path(path: str, arguments: list[str]) -> None:
     sys.argv = [path, *arguments]
     if path == "-":
         begin_path("")
-        run_source(sys.stdin.buffer.read(), "<stdin>", fresh_main(__file__="<stdin>"))
+        run_standard_input()
     elif pkgutil.get_importer(path) is not None:
-        begin_path(os.path.join(os.getcwd(), path), always=True)
-        fresh_main()
-        guarded(lambda: as_main("__main__", alter_argv=False))
+        begin_path(whole_path(path), always=True)
+        guarded(lambda: as_main("__main__", alter_argv=False), fresh_main())
     else:
         run_file(path)
 
 
+def run_standard_input() -> None:
+    """Run what standard input holds; under ``-i`` the interpreter itself takes it line by line."""
+    if not sys.flags.interactive:
+        run_source(sys.stdin.buffer.read(), "<stdin>", fresh_main(__file__="<stdin>"))
+        return
+    # It does so after the program has ended, which is here at once.
+    fresh_main()
+    if not sys.flags.quiet and not sys.flags.verbose:
+        sys.stderr.write(f"Python {sys.version} on {sys.platform}\n")
+        if not sys.flags.no_site:
+            words = '"help", "copyright", "credits" or "license" for more information.'
+            sys.stderr.write(f"Type {words}\n")
+
+
 def run_file(path: str) -> None:
     """Run one file, source or compiled."""
-    # As it was written: `link/..` is where the system finds it, which words alone cannot tell.
-    whole = os.path.join(os.getcwd(), path)
+    whole = whole_path(path)
     try:
         with io.open_code(whole) as file:
             source = file.read()
@@ -145,14 +167,48 @@ def run_file(path: str) -> None:
         reason = f"[Errno {error.errno}] {error.strerror}"
         sys.stderr.write(f"{sys.orig_argv[0]}: can't open file {whole!r}: {reason}\n")
         sys.exit(2)
-    begin_path(os.path.dirname(os.path.realpath(path)))
-    if whole.endswith(".pyc"):
+    # Where the working folder is gone there is nothing to resolve the path from.
+    real = os.path.realpath(whole) if os.path.isabs(whole) else whole
+    begin_path(os.path.dirname(real))
+    # CPython: two bytes tell a compiled file, whatever its name.
+    if whole.endswith(".pyc") or source[:2] == util.MAGIC_NUMBER[:2]:
         compiled = machinery.SourcelessFileLoader("__main__", whole)
         namespace = fresh_main(__file__=whole, __loader__=compiled)
-        guarded(lambda: exec(compiled.get_code("__main__") or "", namespace))  # noqa: S102
+        guarded(lambda: exec(code_in(source), namespace), namespace)  # noqa: S102
     else:
         loader = machinery.SourceFileLoader("__main__", whole)
         run_source(source, whole, fresh_main(__file__=whole, __loader__=loader))
+
+
+def whole_path(path: str) -> str:
+    """Begin a path with the working folder, as the interpreter does.
+
+    The rest stays as it was written: `link/..` is where the system finds it, which words alone
+    cannot tell. Where the working folder is gone, all of it does.
+    """
+    if os.path.isabs(path):
+        return path
+    try:
+        folder = os.getcwd()
+    except OSError:
+        return path
+    return folder if path in {"", "."} else f"{folder}{os.sep}{path}"
+
+
+def code_in(compiled: bytes) -> types.CodeType:
+    """Return the code that a compiled file holds, or complain as the interpreter does.
+
+    The import system, which reads such files too, has other words for what is wrong.
+    """
+    if not compiled.startswith(util.MAGIC_NUMBER):
+        raise RuntimeError("Bad magic number in .pyc file")
+    try:
+        code = marshal.loads(compiled[16:])  # noqa: S302
+    except (EOFError, TypeError, ValueError):
+        code = None
+    if not isinstance(code, types.CodeType):
+        raise RuntimeError("Bad code object in .pyc file")  # noqa: TRY004
+    return code
 
 
 def run_source(source: str | bytes, name: str, namespace: dict[str, Any]) -> None:
@@ -160,7 +216,10 @@ def run_source(source: str | bytes, name: str, namespace: dict[str, Any]) -> Non
     if isinstance(source, str) and sys.version_info >= (3, 13):
         # CPython: from 3.13 on tracebacks show lines of code that lies in no file.
         linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-    guarded(lambda: exec(compile(source, name, "exec", dont_inherit=True), namespace))  # noqa: S102
+    guarded(
+        lambda: exec(compile(source, name, "exec", dont_inherit=True), namespace),  # noqa: S102
+        namespace,
+    )
 
 
 def begin_path(entry: str, *, always: bool = False) -> None:
@@ -189,23 +248,34 @@ def fresh_main(**names: Any) -> dict[str, Any]:
     return namespace
 
 
-def guarded(program: Callable[[], object]) -> None:
+def guarded(program: Callable[[], object], namespace: dict[str, Any]) -> None:
     """Run the program; if it raises, its traceback will begin with its own first frame.
 
     The exception still goes all the way up, so that the interpreter ends as it would: status,
-    signal, ``-i`` and ``sys.last_exc`` included.
+    signal, ``-i`` and ``sys.last_exc`` included. The names of a file leave ``__main__`` when it has
+    run: ``-i``, threads and exit handlers find none, nor from 3.14 on does the exception hook.
     """
+    names = {"__file__", "__cached__"} & namespace.keys()
+
+    def leave() -> None:
+        for name in names:
+            namespace.pop(name, None)
+
     try:
         program()
-    except SystemExit:
+    except BaseException as error:
+        if sys.version_info >= (3, 14):
+            leave()
+        # Under -i a program's SystemExit is shown as well, and ends nothing.
+        if sys.flags.inspect or not isinstance(error, SystemExit):
+            sys.excepthook = functools.partial(show, sys.excepthook, leave)
         raise
-    except BaseException:
-        sys.excepthook = functools.partial(show, sys.excepthook)
-        raise
+    leave()
 
 
 def show(
     hook: _Hook,
+    leave: Callable[[], None],
     kind: type[BaseException],
     error: BaseException,
     trace: types.TracebackType | None,
@@ -217,7 +287,16 @@ def show(
         if step.tb_frame.f_globals is globals():
             own = step.tb_next
         step = step.tb_next
-    hook(kind, error.with_traceback(own), own)
+    sys.last_traceback = own
+    try:
+        hook(kind, error.with_traceback(own), own)
+    except BaseException as wrong:
+        # The interpreter shows this one too, and we are none of it; a bare `raise` adds no frame.
+        if wrong.__traceback__ is not None:
+            wrong.__traceback__ = wrong.__traceback__.tb_next
+        raise
+    finally:
+        leave()
 
 
 if __name__ == "__main__":
