@@ -82,7 +82,7 @@ class _Kept:
     """Copies and pickles as CPython's primitives do: what it is made of, by its private names."""
 
     __slots__ = ()
-    _conbrio_kept: tuple[str, ...] = ()
+    _conbrio_kept = ()
 
     def __reduce_ex__(self, protocol: SupportsIndex, /) -> Any:
         """Pickle by any protocol: what the oldest ones do otherwise is for classes in Python."""
@@ -112,28 +112,28 @@ class Lock(_Kept, _conbrio.Lock, locks.Lock, metaclass=Standing):
     """``asyncio.Lock``, natively: one holder at a time, in the order in which they came."""
 
     __module__ = "conbrio"
-    _conbrio_kept: tuple[str, ...] = ("_waiters", "_locked")
+    _conbrio_kept = ("_waiters", "_locked")
 
 
 class Event(_Kept, _conbrio.Event, locks.Event, metaclass=Standing):
     """``asyncio.Event``, natively: a flag that tasks wait for."""
 
     __module__ = "conbrio"
-    _conbrio_kept: tuple[str, ...] = ("_waiters", "_value")
+    _conbrio_kept = ("_waiters", "_value")
 
 
 class Condition(_Kept, _conbrio.Condition, locks.Condition, metaclass=Standing):
     """``asyncio.Condition``, natively: tasks wait to be notified, and hold a lock around it."""
 
     __module__ = "conbrio"
-    _conbrio_kept: tuple[str, ...] = ("_lock", "_waiters")
+    _conbrio_kept = ("_lock", "_waiters")
 
 
 class Semaphore(_Kept, _conbrio.Semaphore, locks.Semaphore, metaclass=Standing):
     """``asyncio.Semaphore``, natively: so many permits, first come, first served."""
 
     __module__ = "conbrio"
-    _conbrio_kept: tuple[str, ...] = ("_waiters", "_value")
+    _conbrio_kept = ("_waiters", "_value")
 
 
 BOUNDED: Any = locks.BoundedSemaphore
@@ -147,7 +147,7 @@ class BoundedSemaphore(Semaphore, locks.BoundedSemaphore):
     """``asyncio.BoundedSemaphore``, natively: takes back no more permits than it has given."""
 
     __module__ = "conbrio"
-    _conbrio_kept: tuple[str, ...] = ("_bound_value", "_waiters", "_value")
+    _conbrio_kept = ("_bound_value", "_waiters", "_value")
 
     def __init__(self, value: int = 1) -> None:
         if _is_theirs(self):
@@ -163,14 +163,14 @@ class Barrier(_Kept, _conbrio.Barrier, locks.Barrier, metaclass=Standing):
     """``asyncio.Barrier``, natively: lets so many tasks go on together."""
 
     __module__ = "conbrio"
-    _conbrio_kept: tuple[str, ...] = ("_cond", "_parties", "_state", "_count")
+    _conbrio_kept = ("_cond", "_parties", "_state", "_count")
 
 
 class Queue(_Kept, _conbrio.Queue, queues.Queue["_T"], metaclass=Standing):
     """``asyncio.Queue``, natively: hands items from task to task, the oldest first."""
 
     __module__ = "conbrio"
-    _conbrio_kept: tuple[str, ...] = (
+    _conbrio_kept = (
         "_maxsize",
         "_getters",
         "_putters",
@@ -193,11 +193,21 @@ class LifoQueue(Queue["_T"], queues.LifoQueue["_T"]):
     __module__ = "conbrio"
 
 
+def _keep_order(ours: type, theirs: type) -> None:
+    # As asyncio's have them: what a program puts into `Queue`, or between the two, comes behind.
+    for name in ("_init", "_put", "_get"):
+        setattr(ours, name, getattr(theirs, name))
+
+
+_keep_order(PriorityQueue, queues.PriorityQueue)
+_keep_order(LifoQueue, queues.LifoQueue)
+
+
 class Timeout(_Kept, _conbrio.Timeout, timeouts.Timeout, metaclass=Standing):  # type: ignore[misc]
     """``asyncio.Timeout``, natively: cancels the block of an ``async with`` when its time is up."""
 
     __module__ = "conbrio"
-    _conbrio_kept: tuple[str, ...] = ("_state", "_timeout_handler", "_task", "_when")
+    _conbrio_kept = ("_state", "_timeout_handler", "_task", "_when")
 
 
 if TYPE_CHECKING or not NATIVE_TASKS:
@@ -208,7 +218,7 @@ else:
         """``asyncio.TaskGroup``, natively: tasks that end together."""
 
         __module__ = "conbrio"
-        _conbrio_kept: tuple[str, ...] = (
+        _conbrio_kept = (
             "_entered",
             "_exiting",
             "_aborting",

@@ -4,6 +4,7 @@
 //! (`inspect.iscoroutinefunction`). This one carries the marks by which CPython lets others say it, binds as a Python
 //! function does, and calls the same C code without a step between.
 
+use std::cell::Cell;
 use std::ffi::CStr;
 use std::mem::offset_of;
 use std::ptr;
@@ -37,6 +38,8 @@ pub(super) struct CoroutineFunction {
     inner: Slot,
     /// The code of asyncio's function in whose place it stands.
     code: Slot,
+    dict: Slot,
+    weak_references: Cell<usize>,
 }
 
 /// C code, by how it wants its arguments.
@@ -78,6 +81,7 @@ impl Class for CoroutineFunction {
     fn traverse(&self, visit: &mut Visit<'_>) {
         visit.slot(&self.inner);
         visit.slot(&self.code);
+        visit.slot(&self.dict);
     }
 
     // Nothing: it lives as long as its class does, and is called until then.
@@ -120,6 +124,10 @@ pub(crate) fn make_class(py: Python<'_>) -> PyResult<()> {
         .made_natively()
         .immutable()
         .binds_as_a_function(offset_of!(CoroutineFunction, vectorcall))
+        .with_attributes(
+            offset_of!(CoroutineFunction, dict),
+            offset_of!(CoroutineFunction, weak_references),
+        )
         .getter(c"_is_coroutine_marker", c"For `inspect`.", |py, _| {
             Ok(marked(py, |marks| &marks.inspects))
         })
@@ -249,6 +257,8 @@ fn made<'py>(
         class,
         inner: Slot::holding(object(inner).share()),
         code: Slot::holding(object(&code).share()),
+        dict: Slot::empty(),
+        weak_references: Cell::new(0),
     };
     let py = inner.py();
     let made = Own::new(py, value)

@@ -22,12 +22,21 @@ struct Head {
 #[inline]
 pub(crate) fn socket_number(py: Python<'_>, sock: &Object, class: &Object) -> Option<c_int> {
     static PROVEN: PyOnceLock<bool> = PyOnceLock::new();
-    if !is_instance(sock, class) || !*PROVEN.get_or_init(py, || is_proven(py, sock, class)) {
+    if !is_derived(sock, class) || !*PROVEN.get_or_init(py, || is_proven(py, sock, class)) {
         return None;
     }
     Some(head(sock).number)
 }
 
+/// Whether it is an instance; Python's own class is derived at once, and is seen so without a call.
+#[inline]
+fn is_derived(sock: &Object, class: &Object) -> bool {
+    // SAFETY: a live object's class.
+    let base = unsafe { (*sock.class()).tp_base };
+    std::ptr::eq(base.cast(), class.as_ptr()) || is_instance(sock, class)
+}
+
+#[inline]
 fn head(sock: &Object) -> &Head {
     // SAFETY: the callers have seen that it is an instance of `_socket`'s class and that those are large enough.
     unsafe { &*sock.as_ptr().cast::<Head>() }

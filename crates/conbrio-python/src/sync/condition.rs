@@ -10,7 +10,7 @@ use super::stock::{delegate, delegate_all, initialise_next};
 use super::{Only, only_argument};
 use crate::ffi::{
     Args, Builder, Class, ClassState, Instance, Object, Outcome, Parameters, Raised, Ref, Slot,
-    Visit, as_float, call, is_instance, is_true, kept, raise, raise_in_context,
+    Visit, as_float, call, exception, is_instance, is_true, kept, raise, raise_in_context,
 };
 use crate::names;
 use crate::op::{self, Deed, Doing, Op, ready};
@@ -116,11 +116,18 @@ fn abandon(py: Python<'_>, op: &Instance<Op>, exception: Ref, _was_woken: bool) 
         return Err(condition.failed(py, &exception));
     }
     // CPython: up to 3.12 it raises one of its own.
-    op.item.set(if cfg!(Py_3_13) {
+    let exception = if cfg!(Py_3_13) {
         exception
     } else {
         call(py, cancelled, &[])?
-    });
+    };
+    // As an exception is that comes while the one is handled that has ended the wait.
+    if let Some(earlier) = op.item.take()
+        && !earlier.is(&exception)
+    {
+        exception::set_context(py, &exception, earlier);
+    }
+    op.item.set(exception);
     condition.lock_again(py, op)
 }
 
