@@ -82,7 +82,11 @@ class _Kept:
     """Copies and pickles as CPython's primitives do: what it is made of, by its private names."""
 
     __slots__ = ()
-    _conbrio_kept = ()
+    if TYPE_CHECKING:
+        _conbrio_kept: Any
+    else:
+        # Without an annotation, which derived classes would show as a hint of theirs.
+        _conbrio_kept = ()
 
     def __reduce_ex__(self, protocol: SupportsIndex, /) -> Any:
         """Pickle by any protocol: what the oldest ones do otherwise is for classes in Python."""
@@ -147,7 +151,7 @@ class BoundedSemaphore(Semaphore, locks.BoundedSemaphore):
     """``asyncio.BoundedSemaphore``, natively: takes back no more permits than it has given."""
 
     __module__ = "conbrio"
-    _conbrio_kept = ("_bound_value", "_waiters", "_value")
+    _conbrio_kept = ("_bound_value", "_waiters", "_value")  # type: ignore[assignment]
 
     def __init__(self, value: int = 1) -> None:
         if _is_theirs(self):
