@@ -86,7 +86,8 @@ pub(super) fn writelines(
     let after_eof = "Cannot call writelines() after write_eof()";
     let busy = "unable to writelines; sendfile is in progress";
     check_writable(this, after_eof, busy)?;
-    if !list.bind(py).is_truthy()? {
+    // CPython 3.14: of a connection that is lost, whatever it is given.
+    if !list.bind(py).is_truthy()? || cfg!(Py_3_14) && this.is_lost(py)? {
         return Ok(Ref::none());
     }
     write_chunks(py, this, chunks(py, list)?)
