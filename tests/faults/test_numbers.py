@@ -170,28 +170,35 @@ def test_what_comes_for_a_stranger_answers_nobody(run, verb):
     run(main())
 
 
+@contextlib.asynccontextmanager
+async def succeeded():
+    """Lend a connection whose socket was closed, its protocol, and two sockets of which one has its number."""
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda *_: None)
+    old, old_far = peers.unix_pair()
+    number = old.fileno()
+    transport, protocol = await loop.create_connection(Recorder, sock=old)
+    await asyncio.sleep(0)
+    old.close()
+    near, far = numbered(number)
+    yield transport, protocol, near, far
+    transport.abort()
+    await protocol.lost
+    for each in (near, far, old_far):
+        each.close()
+
+
 @pytest.mark.parametrize("deed", ["write", "write_eof"])
 def test_a_connection_does_nothing_to_a_stranger(run, deed):
     async def main():
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda *_: None)
-        old, old_far = peers.unix_pair()
-        number = old.fileno()
-        transport, protocol = await loop.create_connection(Recorder, sock=old)
-        await asyncio.sleep(0)
-        old.close()
-        near, far = numbered(number)
-        if deed == "write":
-            transport.write(b"of the old")
-            assert isinstance(await protocol.lost, OSError)
-        else:
-            with pytest.raises(OSError, match="Bad file descriptor"):
-                transport.write_eof()
-        nothing_for(far)
-        transport.abort()
-        await protocol.lost
-        for each in (near, far, old_far):
-            each.close()
+        async with succeeded() as (transport, protocol, _, far):
+            if deed == "write":
+                transport.write(b"of the old")
+                assert isinstance(await protocol.lost, OSError)
+            else:
+                with pytest.raises(OSError, match="Bad file descriptor"):
+                    transport.write_eof()
+            nothing_for(far)
 
     run(main())
 
@@ -199,25 +206,14 @@ def test_a_connection_does_nothing_to_a_stranger(run, deed):
 def test_a_connection_hears_nothing_of_a_stranger(run):
     async def main():
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda *_: None)
-        old, old_far = peers.unix_pair()
-        number = old.fileno()
-        transport, protocol = await loop.create_connection(Recorder, sock=old)
-        await asyncio.sleep(0)
-        old.close()
-        near, far = numbered(number)
-        far.send(b"of the new")
-        with STALE:
+        async with succeeded() as (_, protocol, near, far):
+            far.send(b"of the new")
             sending = asyncio.ensure_future(loop.sock_sendall(near, MUCH))
-        for _ in range(5):
-            await asyncio.sleep(0)
-        assert not protocol.data
-        assert near.recv(100) == b"of the new"
-        await given_up(sending)
-        transport.abort()
-        await protocol.lost
-        for each in (near, far, old_far):
-            each.close()
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert not protocol.data
+            assert near.recv(100) == b"of the new"
+            await given_up(sending)
 
     run(main())
 
