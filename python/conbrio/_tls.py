@@ -186,7 +186,10 @@ class TlsProtocol(TlsFlow, sslproto.SSLProtocol):
             del handshake_exc
         if self._state is WRAPPED:
             # The peer waits for the last words of the handshake, whether we read on or not.
-            self._try(self._process_outgoing)  # type: ignore[attr-defined]
+            try:
+                self._process_outgoing()  # type: ignore[attr-defined]
+            except Exception as exc:  # noqa: BLE001 - CPython catches as much where it reads
+                self._fatal_error(exc, "Fatal error on SSL protocol")
         self._loop.call_soon(self._do_read)  # type: ignore[attr-defined]
 
     def _shakes_hands(self) -> bool:
@@ -214,13 +217,6 @@ class TlsProtocol(TlsFlow, sslproto.SSLProtocol):
                 self._on_shutdown_complete(None)  # type: ignore[attr-defined]
                 return
         super()._do_shutdown()  # type: ignore[misc]
-
-    def _try(self, act: Callable[[], None]) -> None:
-        """Do it; what goes wrong ends the connection, as what goes wrong when it reads."""
-        try:
-            act()
-        except Exception as exc:  # noqa: BLE001 - CPython catches as much
-            self._fatal_error(exc, "Fatal error on SSL protocol")
 
     # ---------------------------------------------------------------- a transport that is not ours
 
