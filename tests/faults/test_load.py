@@ -120,7 +120,7 @@ def test_a_million_callbacks_in_one_turn(loop):
 
 
 @pytest.mark.slow
-def test_a_million_callbacks_from_another_thread(loop):
+def test_many_callbacks_from_another_thread(loop):
     import threading
 
     heard = []
@@ -173,14 +173,12 @@ def test_much_data_over_many_connections(run):
 
 @pytest.mark.slow
 def test_random_conversations(run):
-    """Clients that write, read, pause, close and reset at random: every byte that was owed arrives."""
+    """Clients that write, read, pause and close at random: every byte that was owed arrives, and nothing is complained of."""
 
     async def main():
         loop = asyncio.get_running_loop()
-        dice = random.Random(5)
-        loop.set_exception_handler(
-            lambda _, context: (_ for _ in ()).throw(AssertionError(context))
-        )
+        dice, complaints = random.Random(5), []
+        loop.set_exception_handler(lambda _, context: complaints.append(context))
 
         async def converse(seed):
             dice = random.Random(seed)
@@ -223,5 +221,6 @@ def test_random_conversations(run):
 
         for _ in range(10):
             await asyncio.gather(*(converse(dice.random()) for _ in range(20)))
+        assert complaints == []
 
     run(main())

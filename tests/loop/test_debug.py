@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import re
 import sys
 import threading
 import time
@@ -48,12 +49,9 @@ def test_the_switch(loop):
         ([], {}, False),
         ([], {"PYTHONASYNCIODEBUG": "1"}, True),
         (["-X", "dev"], {}, True),
-        (["-E"], {"PYTHONASYNCIODEBUG": "1"}, False),
     ],
 )
 def test_the_environment_decides_at_first(driver, options, env, expected):
-    if options == ["-E"]:
-        pytest.skip("a child that ignores the environment does not find these rooms")
     code = "loop = new_loop(); print(loop.get_debug()); loop.close()"
     status, out, _ = children.run_python(code, driver, *options, **env)
     assert (status, out) == (0, f"{expected}\n")
@@ -66,11 +64,11 @@ def test_slow_callbacks_are_told(debug_loop, caplog):
     debug_loop.call_later(0, time.sleep, 0.05)
     debug_loop.call_later(0.1, debug_loop.stop)
     debug_loop.run_forever()
-    soon, later = messages(caplog)
+    # A busy machine may hold up what is quick by itself.
+    soon, later = [text for text in messages(caplog) if "sleep(0.05)" in text]
     assert soon.startswith("Executing <Handle sleep(0.05)")
     assert " created at " in soon
-    assert " took 0.0" in soon
-    assert soon.endswith(" seconds")
+    assert re.search(r" took \d+\.\d{3} seconds$", soon)
     assert later.startswith("Executing <TimerHandle when=")
 
 
@@ -84,7 +82,7 @@ def test_slow_steps_are_told(debug_loop, caplog):
     (text,) = messages(caplog)
     assert text.startswith("Executing <Task ")
     assert "slow()" in text
-    assert " took 0.0" in text
+    assert re.search(r" took \d+\.\d{3} seconds$", text)
 
 
 def test_slow_readers_are_told(debug_loop, caplog):

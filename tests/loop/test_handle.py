@@ -345,7 +345,7 @@ def test_a_thread_safe_handle_is_cancelled_from_another_thread_for_good(loop):
     assert wrong == []
 
 
-def test_a_million_handles_do_not_nest(loop):
+def test_many_handles_do_not_nest(loop):
     """A long queue of handles is freed without deep recursion."""
     for _ in range(300_000):
         loop.call_soon(noop)

@@ -164,11 +164,14 @@ def test_public_names(conbrio):
 
 
 def test_every_method_of_the_loop_has_words(conbrio):
+    ours = [kind for kind in conbrio.Loop.__mro__ if kind.__module__.startswith("conbrio")]
     bare = [
         name
-        for name, each in vars(conbrio.Loop).items()
+        for kind in ours
+        for name, each in vars(kind).items()
         if callable(each) and not name.startswith("_") and not each.__doc__
     ]
+    assert len(ours) > 3
     assert bare == []
 
 

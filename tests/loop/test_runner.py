@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from loopkit import children
+from loopkit import children, subject
 
 
 async def value(result=None):
@@ -19,8 +19,6 @@ async def value(result=None):
 @pytest.fixture
 def doors(loop_factory, no_leaks):
     """``run`` and ``Runner`` of whoever makes the loop under test."""
-    from loopkit import subject
-
     if subject.is_conbrio():
         return subject.classes().run, subject.classes().Runner
     return asyncio.run, lambda **options: asyncio.Runner(loop_factory=loop_factory, **options)
@@ -146,11 +144,13 @@ def test_runner_keeps_its_loop_and_context(doors):
         each.get_loop()
 
 
-def test_runner_is_lazy(doors):
-    _, runner = doors
-    each = runner()
+def test_runner_is_lazy():
+    made = []
+    runner = subject.classes().Runner if subject.is_conbrio() else asyncio.Runner
+    each = runner(loop_factory=made.append)
     each.close()
     each.close()
+    assert made == []
 
 
 def test_runner_makes_our_loop(doors, loop_factory):

@@ -433,7 +433,7 @@ def test_repr(run):
     assert run(main()).startswith("<Server sockets=(<asyncio.TransportSocket fd=")
 
 
-def test_a_dropped_server_leaves_nothing(run):
+def test_servers_closed_one_after_another_leave_nothing(run):
     async def main():
         loop = asyncio.get_running_loop()
         for _ in range(20):

@@ -15,5 +15,5 @@ def test_attributes_set_before_the_initialiser_stay(loop, kind, Future, Task):
 
     made = Derived(loop=loop) if kind == "Future" else Derived(asyncio.sleep(0), loop=loop)
     assert (made.early, made.late) == (1, 2)
-    loop.run_until_complete(asyncio.wait_for(made, 0.01) if kind == "Task" else asyncio.sleep(0))
+    loop.run_until_complete(asyncio.wait_for(made, 10) if kind == "Task" else asyncio.sleep(0))
     assert (made.early, made.late) == (1, 2)

@@ -115,6 +115,7 @@ def test_timeouts_and_refusals(run):
         async with aiohttp.ClientSession(timeout=timeout) as session:
             with pytest.raises(TimeoutError):
                 await session.get(url)
+        async with aiohttp.ClientSession() as session:
             with pytest.raises(aiohttp.ClientConnectorError):
                 await session.get(f"http://127.0.0.1:{peers.free_port()}")
         await runner.cleanup()
