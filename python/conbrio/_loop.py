@@ -112,7 +112,8 @@ class Loop(  # type: ignore[misc]  # mypy cannot compare signatures that end in 
 
     Raises:
         ValueError: No driver has this name.
-        OSError: The process has no descriptor left for the driver.
+
+    Its descriptors are opened when it first needs them; ``OSError`` comes then if none is left.
     """
 
     __module__ = "conbrio"
@@ -353,9 +354,6 @@ def new_event_loop() -> Loop:
     """Return a new loop, which nobody runs yet.
 
     Fits wherever asyncio takes a loop factory. As ``asyncio.new_event_loop``. Thread-safe.
-
-    Raises:
-        OSError: The process has no descriptor left for it.
     """
     return Loop()
 

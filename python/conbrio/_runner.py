@@ -14,11 +14,16 @@ from ._loop import new_event_loop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import sys
     from collections.abc import Awaitable, Callable, Coroutine
     from contextvars import Context
-    from typing import Any, TypeVar
+    from typing import Any, TypeAlias, TypeVar
 
     _T = TypeVar("_T")
+    if sys.version_info >= (3, 14):
+        _Main: TypeAlias = Awaitable[_T]
+    else:
+        _Main: TypeAlias = Coroutine[Any, Any, _T]
 
 __all__ = ["Runner", "run"]
 
@@ -45,15 +50,19 @@ class Runner(asyncio.Runner):  # type: ignore[misc]  # final by its documentatio
         super().__init__(debug=debug, loop_factory=loop_factory or new_event_loop)
         self._primitives = primitives
 
-    def run(self, coro: Awaitable[_T], *, context: Context | None = None) -> _T:
-        """Run a coroutine to its end and return its result; see ``asyncio.Runner.run``."""
+    def run(self, coro: _Main[_T], *, context: Context | None = None) -> _T:
+        """Run a coroutine to its end and return its result; see ``asyncio.Runner.run``.
+
+        Raises:
+            RuntimeError: The runner is closed, or a loop is running in this thread.
+            ValueError: ``coro`` is no coroutine; from 3.14 on TypeError, if it is no awaitable.
+            BaseException: Whatever ``coro`` raises.
+        """
         with _swaps.held(self._primitives):
             return super().run(coro, context=context)  # type: ignore[arg-type,unused-ignore]
 
 
-def run(
-    main: Coroutine[Any, Any, _T], *, debug: bool | None = None, primitives: bool = False
-) -> _T:
+def run(main: _Main[_T], *, debug: bool | None = None, primitives: bool = False) -> _T:
     """Run a coroutine to its end on a new loop of ours, and return its result.
 
     Afterwards tasks that are left are cancelled, asynchronous generators finalised, the default
@@ -67,6 +76,7 @@ def run(
 
     Raises:
         RuntimeError: A loop is running in this thread.
+        ValueError: ``main`` is no coroutine; from 3.14 on TypeError, if it is no awaitable.
         BaseException: Whatever ``main`` raises.
     """
     if _get_running_loop() is not None:

@@ -51,6 +51,7 @@ def test_a_method_is_a_coroutine_function(name, method):
     assert is_coroutine_function(ours)
     assert pickle.loads(pickle.dumps(ours)) is ours
     assert ours.__name__ == method
+    assert ours.__doc__ != type(ours).__doc__
     assert ours.__doc__ or not theirs.__doc__
     assert list(inspect.signature(ours).parameters) == list(inspect.signature(theirs).parameters)
 
@@ -59,6 +60,8 @@ def test_a_method_is_a_coroutine_function(name, method):
 def test_a_function_is_one_where_asyncios_is(name):
     ours, theirs = getattr(conbrio, name), getattr(asyncio, name)
     assert is_coroutine_function(ours) == is_coroutine_function(theirs)
+    assert ours.__doc__ != type(ours).__doc__
+    assert ours.__doc__
     assert pickle.loads(pickle.dumps(ours)) is ours
 
 

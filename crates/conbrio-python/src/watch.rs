@@ -44,22 +44,22 @@ fn checked_methods(builder: Builder<Engine>) -> Builder<Engine> {
     builder
         .method(
             c"add_reader",
-            c"add_reader($self, fd, callback, *args)\n--\n\nCalls callback(*args) whenever fd is readable.",
+            c"add_reader($self, fd, callback, *args)\n--\n\nCalls callback(*args) whenever fd, a number or what has a fileno(), is readable; replaces the one before.\n\nRaises ValueError for what is no descriptor, OSError when the system refuses it, RuntimeError when a transport uses it or the loop\nis closed. As asyncio.loop.add_reader. Not thread-safe.",
             |py, this, args| add_checked(py, this, args, Side::Reader),
         )
         .method(
             c"add_writer",
-            c"add_writer($self, fd, callback, *args)\n--\n\nCalls callback(*args) whenever fd is writable.",
+            c"add_writer($self, fd, callback, *args)\n--\n\nCalls callback(*args) whenever fd, a number or what has a fileno(), is writable; replaces the one before.\n\nRaises ValueError for what is no descriptor, OSError when the system refuses it, RuntimeError when a transport uses it or the loop\nis closed. As asyncio.loop.add_writer. Not thread-safe.",
             |py, this, args| add_checked(py, this, args, Side::Writer),
         )
         .method(
             c"remove_reader",
-            c"remove_reader($self, fd)\n--\n\nForgets the reader of fd; tells whether there was one.",
+            c"remove_reader($self, fd)\n--\n\nForgets the reader of fd; tells whether there was one.\n\nRaises RuntimeError when a transport uses it. As asyncio.loop.remove_reader. Not thread-safe.",
             |py, this, args| remove_checked(py, this, args, Side::Reader),
         )
         .method(
             c"remove_writer",
-            c"remove_writer($self, fd)\n--\n\nForgets the writer of fd; tells whether there was one.",
+            c"remove_writer($self, fd)\n--\n\nForgets the writer of fd; tells whether there was one.\n\nRaises RuntimeError when a transport uses it. As asyncio.loop.remove_writer. Not thread-safe.",
             |py, this, args| remove_checked(py, this, args, Side::Writer),
         )
 }

@@ -15,14 +15,14 @@ use crate::names;
 /// Adds the methods.
 pub(super) fn methods(builder: Builder<Engine>) -> Builder<Engine> {
     builder
-        .plain(c"run_forever", c"run_forever($self)\n--\n\nRuns until stop() is called.", run_forever)
+        .plain(c"run_forever", c"run_forever($self)\n--\n\nRuns until stop() is called.\n\nRaises RuntimeError when a loop runs in this thread or this one is closed. As asyncio.loop.run_forever. Not thread-safe.", run_forever)
         .named(
             c"run_until_complete",
-            c"run_until_complete($self, future)\n--\n\nRuns until the future (or coroutine) is done; returns its result.",
+            c"run_until_complete($self, future)\n--\n\nRuns until a future or coroutine is done; returns its result or raises what it raises.\n\nRaises RuntimeError when a loop runs in this thread, this one is closed, or is stopped before; TypeError for what is not awaitable.\nAs asyncio.loop.run_until_complete. Not thread-safe.",
             |py| ("run_until_complete", names::future(py)),
             run_until_complete,
         )
-        .plain(c"stop", c"stop($self)\n--\n\nEnds the loop after this turn.", |py, this| {
+        .plain(c"stop", c"stop($self)\n--\n\nEnds the loop after this turn, or after the first one of its next run. As asyncio.loop.stop. Not thread-safe.", |py, this| {
             this.stop(py, true);
             Ok(Ref::none())
         })

@@ -85,6 +85,12 @@ impl<T: Class> Builder<T> {
         self
     }
 
+    /// Leaves `__doc__` to a getter: what the class says would stand before it.
+    pub(crate) fn documented_singly(mut self) -> Self {
+        self.slots.retain(|each| each.slot != ffi::Py_tp_doc);
+        self
+    }
+
     /// Gives instances a dictionary and weak references, kept in the value's fields at these offsets.
     pub(crate) fn with_attributes(mut self, dict: usize, weak_references: usize) -> Self {
         self.member(c"__dictoffset__", dict);

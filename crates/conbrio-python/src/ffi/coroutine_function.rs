@@ -121,6 +121,7 @@ fn find_marks(py: Python<'_>) -> PyResult<()> {
 pub(crate) fn make_class(py: Python<'_>) -> PyResult<()> {
     find_marks(py)?;
     Builder::<CoroutineFunction>::new(c"A native function that returns what is to be awaited.")
+        .documented_singly()
         .made_natively()
         .immutable()
         .binds_as_a_function(offset_of!(CoroutineFunction, vectorcall))
@@ -261,8 +262,7 @@ fn made<'py>(
         weak_references: Cell::new(0),
     };
     let py = inner.py();
-    let made = Own::new(py, value)
-        .map_err(|raised| PyErr::from_value(raised.take().bind(py).to_owned()))?;
+    let made = Own::new(py, value)?;
     Ok(made.erase().bind(py).to_owned())
 }
 
