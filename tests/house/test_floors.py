@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 FLOORS: dict[str, list[str]] = {
     "conbrio-driver": ["event sys", "driver alarm", "wake epoll poll uring sim", "any", "lib"],
     "conbrio-core": [
-        "clock ready timers inbox sources outbox inflow lines waiters signals child stats singles",
+        "clock ready timers sleeper sources outbox inflow lines waiters signals child stats singles",
         "stream datagram listener dial jobs lookout",
         "resolve turn",
         "lib",

@@ -1,4 +1,4 @@
-//! The only reader of time.
+//! The only reader of time above the drivers.
 //!
 //! Its own room so that a loop whose `time` was replaced has one place not to ask.
 

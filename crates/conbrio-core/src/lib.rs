@@ -7,7 +7,6 @@
 pub mod clock;
 pub mod datagram;
 pub mod dial;
-pub mod inbox;
 pub mod inflow;
 pub mod lines;
 pub mod listener;
@@ -16,6 +15,7 @@ pub mod outbox;
 pub mod ready;
 pub mod resolve;
 pub mod singles;
+pub mod sleeper;
 pub mod sources;
 pub mod stats;
 pub mod timers;

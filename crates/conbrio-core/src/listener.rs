@@ -37,7 +37,7 @@ pub fn accept(listener: RawFd) -> Accepted {
 fn refused(error: io::Error) -> Accepted {
     match error.kind() {
         io::ErrorKind::ConnectionAborted => Accepted::Aborted,
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Accepted::Drained,
+        _ if sys::is_blocked(&error) => Accepted::Drained,
         _ if sys::socket::is_exhaustion(&error) => Accepted::Rest(error),
         _ => Accepted::Failed(error),
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use conbrio_driver::driver::{Driver, Events, Timeout};
 
 use crate::clock;
-use crate::inbox::Inbox;
+use crate::sleeper::Sleeper;
 
 /// For how many seconds a wait looks out before it sleeps: about what a sleeper takes to wake.
 const LONGEST: f64 = 50e-6;
@@ -160,22 +160,22 @@ fn has_processors() -> bool {
     *MANY.get_or_init(|| thread::available_parallelism().is_ok_and(|count| count.get() > 1))
 }
 
-/// Waits as the driver does, but awake at first; the inbox has been told so.
+/// Waits as the driver does, but awake at first; the sleeper has been told so.
 ///
 /// # Errors
 /// The driver's.
-pub fn wait<R>(
-    inbox: &Inbox<R>,
+pub fn wait(
+    sleeper: &Sleeper,
     driver: &impl Driver,
     events: &mut Events,
     timeout: Timeout,
 ) -> (Ended, io::Result<()>) {
     let began = clock::now();
     let mut asked = began;
-    while !inbox.has_come() {
+    while !sleeper.is_woken() {
         let now = clock::now();
         if now - began >= LONGEST {
-            if !inbox.fall_asleep() {
+            if !sleeper.fall_asleep() {
                 break;
             }
             let passed = Duration::try_from_secs_f64(now - began).unwrap_or_default();
@@ -210,7 +210,7 @@ mod tests {
 
     use super::{Ended, FEW, Lookout, has_processors, wait};
     use crate::clock;
-    use crate::inbox::Inbox;
+    use crate::sleeper::Sleeper;
 
     const QUICK: u64 = 10;
 
@@ -281,55 +281,54 @@ mod tests {
 
     #[test]
     fn who_comes_is_seen_without_a_ring() {
-        let (inbox, wake, driver) = (Inbox::new(), Wake::new().unwrap(), Poll::new());
+        let (sleeper, wake, driver) = (Sleeper::new(), Wake::new().unwrap(), Poll::new());
         wake.arm(&driver).unwrap();
         let mut events = Events::new();
-        inbox.look_out();
-        inbox.push(7, &wake);
-        let (ended, waited) = wait(&inbox, &driver, &mut events, Timeout::Forever);
+        sleeper.look_out();
+        sleeper.waken(&wake);
+        let (ended, waited) = wait(&sleeper, &driver, &mut events, Timeout::Forever);
         waited.unwrap();
         assert_eq!(ended, Ended::Came);
         assert!(events.is_empty(), "nobody had to ring");
-        assert!(inbox.leave_sleep());
-        assert_eq!(inbox.take(), [7]);
+        assert!(sleeper.leave_sleep());
     }
 
     #[test]
     fn who_comes_late_rings_and_a_timeout_is_kept() {
-        let (inbox, wake, driver) = (Inbox::new(), Wake::new().unwrap(), Poll::new());
+        let (sleeper, wake, driver) = (Sleeper::new(), Wake::new().unwrap(), Poll::new());
         wake.arm(&driver).unwrap();
         let mut events = Events::new();
-        inbox.look_out();
+        sleeper.look_out();
         let (ended, waited) = thread::scope(|scope| {
             scope.spawn(|| {
                 thread::sleep(Duration::from_millis(5));
-                inbox.push(7, &wake);
+                sleeper.waken(&wake);
             });
-            wait(&inbox, &driver, &mut events, Timeout::Forever)
+            wait(&sleeper, &driver, &mut events, Timeout::Forever)
         });
         waited.unwrap();
         assert_eq!(ended, Ended::Missed);
         assert_eq!(events.iter().next().unwrap().token, Token::BELL);
         wake.hush();
-        inbox.look_out();
+        sleeper.look_out();
         let (began, time) = (clock::now(), Duration::from_millis(3));
-        let (ended, waited) = wait(&inbox, &driver, &mut events, Timeout::within(time));
+        let (ended, waited) = wait(&sleeper, &driver, &mut events, Timeout::within(time));
         waited.unwrap();
         assert_eq!(ended, Ended::Missed);
         assert!(clock::now() - began >= time.as_secs_f64());
-        assert!(events.is_empty() && !inbox.leave_sleep());
+        assert!(events.is_empty() && !sleeper.leave_sleep());
     }
 
     #[test]
     fn descriptors_are_heard_meanwhile() {
-        let (inbox, driver, mut events) = (Inbox::<u8>::new(), Poll::new(), Events::new());
+        let (sleeper, driver, mut events) = (Sleeper::new(), Poll::new(), Events::new());
         let (out, into) = conbrio_driver::sys::pipe::pipe().unwrap();
         driver
             .arm(out.as_raw_fd(), Token::new(1, 1), Interest::READ)
             .unwrap();
         conbrio_driver::sys::pipe::write(into.as_raw_fd(), b"x").unwrap();
-        inbox.look_out();
-        let (ended, waited) = wait(&inbox, &driver, &mut events, Timeout::Forever);
+        sleeper.look_out();
+        let (ended, waited) = wait(&sleeper, &driver, &mut events, Timeout::Forever);
         waited.unwrap();
         assert_eq!(ended, Ended::Missed);
         assert_eq!(events.iter().next().unwrap().token, Token::new(1, 1));

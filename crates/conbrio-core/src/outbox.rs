@@ -7,6 +7,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, IoSlice};
 
+use conbrio_driver::sys::is_blocked;
+
 /// How many chunks one call sends at most.
 const SLICES: usize = 64;
 /// From how many owed chunks on they are many.
@@ -239,7 +241,7 @@ impl<B: AsRef<[u8]>> Outbox<B> {
             };
             let taken = match result {
                 Ok(taken) => taken,
-                Err(error) if blocks(&error) => return Ok(Flush::Blocked),
+                Err(error) if is_blocked(&error) => return Ok(Flush::Blocked),
                 Err(error) => return Err(error),
             };
             self.forget(taken);
@@ -290,14 +292,6 @@ impl<B: AsRef<[u8]>> Outbox<B> {
             self.rest = None;
         }
     }
-}
-
-/// Tells errors that mean "later" from those that mean "never".
-fn blocks(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-    )
 }
 
 #[cfg(test)]

@@ -34,12 +34,6 @@ impl<R> Ready<R> {
         self.ring.push_back(runnable);
     }
 
-    /// Puts `runnable` first, as one that was popped and could not run yet.
-    #[inline]
-    pub fn push_front(&mut self, runnable: R) {
-        self.ring.push_front(runnable);
-    }
-
     /// Takes the first.
     #[inline]
     pub fn pop(&mut self) -> Option<R> {
@@ -69,13 +63,8 @@ impl<R> Ready<R> {
         self.ring.iter()
     }
 
-    /// Takes everything out, in order; dropping it is the caller's, since that may run foreign
-    /// code.
-    pub fn drain_all(&mut self) -> VecDeque<R> {
-        std::mem::take(&mut self.ring)
-    }
-
     /// Gives memory back after a burst; to be asked now and then.
+    #[cold]
     pub fn shrink(&mut self) {
         if self.ring.capacity() > KEPT && self.ring.len() < self.ring.capacity() / 8 {
             self.ring.shrink_to(KEPT.max(self.ring.len() * 2));
@@ -92,9 +81,9 @@ mod tests {
         let mut ready = Ready::new();
         (0..5).for_each(|number| ready.push(number));
         assert_eq!(ready.pop(), Some(0));
-        ready.push_front(9);
-        assert_eq!(ready.iter().copied().collect::<Vec<_>>(), [9, 1, 2, 3, 4]);
-        assert_eq!(ready.drain_all(), [9, 1, 2, 3, 4]);
+        ready.push(9);
+        assert_eq!(ready.iter().copied().collect::<Vec<_>>(), [1, 2, 3, 4, 9]);
+        while ready.pop().is_some() {}
         assert!(ready.is_empty());
     }
 

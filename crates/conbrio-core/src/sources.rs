@@ -10,7 +10,7 @@ use conbrio_driver::event::{Interest, Token};
 
 /// Descriptors below this number have a place of their own; the few above, if a program names
 /// any, are looked up.
-const NEAR: usize = 1 << 20;
+const NEAR: usize = 1 << 16;
 
 /// One direction of a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -235,20 +235,6 @@ impl<L> Sources<L> {
             })
     }
 
-    /// Takes every listener out.
-    pub fn drain_all(&mut self) -> Vec<L> {
-        let gone = self.near.iter_mut().chain(self.far.values_mut());
-        let gone = gone.flat_map(|entry| {
-            if !entry.interest().is_empty() {
-                entry.generation = entry.generation.wrapping_add(1);
-            }
-            [entry.reader.take(), entry.writer.take()]
-        });
-        let gone = gone.flatten().collect();
-        self.watched = 0;
-        gone
-    }
-
     #[inline]
     fn entry(&self, fd: RawFd) -> Option<&Entry<L>> {
         match usize::try_from(fd).ok()? {
@@ -335,7 +321,7 @@ mod tests {
         assert_eq!(sources.find(token, Side::Reader), None);
         assert_eq!(sources.find(next, Side::Reader), Some(&'b'));
         assert_eq!(sources.find(Token::WAKE, Side::Reader), None);
-        sources.drain_all();
+        sources.unset(5, Side::Reader);
         assert_eq!(sources.find(next, Side::Reader), None);
     }
 
@@ -346,7 +332,8 @@ mod tests {
         sources.set(5, Side::Writer, 'w');
         assert_eq!(sources.watched(), [(5, token, Interest::BOTH)]);
         assert!(!sources.is_over(token, |_| false));
-        sources.drain_all();
+        sources.unset(5, Side::Reader);
+        sources.unset(5, Side::Writer);
         // Its descriptor is about to be closed, or was.
         assert!(!sources.is_over(token, |fd| fd == 5));
         assert!(sources.is_over(token, |_| false));
@@ -364,7 +351,7 @@ mod tests {
         assert_eq!((change.interest, change.token), (Interest::BOTH, token));
         assert_eq!(sources.unset(5, Side::Reader), (Some('r'), Interest::WRITE));
         assert_eq!(sources.find(token, Side::Writer), Some(&'w'));
-        assert_eq!(sources.drain_all(), ['w']);
+        assert_eq!(sources.unset(5, Side::Writer), (Some('w'), Interest::EMPTY));
         assert!(sources.is_empty());
     }
 

@@ -26,6 +26,9 @@ const SKIPPED_RUNNABLES: usize = 64;
 /// From how many on the host foresees what runs next.
 const MANY: usize = 128;
 
+/// From how many looks on, about, what only a burst has needed is given back.
+const RESTS: u64 = 64;
+
 /// How long they may take together, in millionths of a second.
 const SKIPPED_MICROS: u64 = 20;
 
@@ -90,6 +93,9 @@ impl<R> Works<R> {
     fn begin(&mut self, ticks: impl FnOnce() -> u64) -> Beginning {
         self.stats.turns.count();
         if self.is_idle() {
+            if self.stats.polls.get().is_multiple_of(RESTS) {
+                self.ready.shrink();
+            }
             return Beginning::Sleep(self.timers.next_deadline());
         }
         if self.skips(ticks) {

@@ -23,6 +23,14 @@ pub enum AnyDriver {
 }
 
 impl AnyDriver {
+    /// What a person can call one.
+    pub const NAMES: [&str; 2] = ["epoll", "poll"];
+
+    /// What there is to say of a name that is none of them.
+    pub fn refusal(name: &str) -> String {
+        format!("no driver is called {name:?}: there are 'epoll' and 'poll'")
+    }
+
     /// Makes the driver that a person named, or the best that this system has.
     pub fn choose(name: Option<&str>) -> io::Result<Self> {
         match name {
@@ -32,7 +40,7 @@ impl AnyDriver {
             Some("sim") => Ok(Self::Sim(Sim::new())),
             Some(other) => Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                format!("no driver is called {other:?}: there are 'epoll' and 'poll'"),
+                Self::refusal(other),
             )),
         }
     }

@@ -23,7 +23,8 @@ pub enum Timeout {
     Now,
     /// Until something happens, or so much time has passed.
     Within {
-        /// When what is waited for is due; the wait is never shorter, unless something happened.
+        /// When what is waited for is due; the wait is not shorter, unless something happened or what was due at nearly the same
+        /// moment ends it some microseconds early.
         due_nanos: u64,
         /// How much later the wait ends; one for what is due at the same moment may have an end of its own.
         late_nanos: u32,
@@ -65,6 +66,18 @@ impl Timeout {
                 }
             }
             other => other,
+        }
+    }
+
+    /// Tells whether no time is left, as when others were let run meanwhile.
+    pub const fn is_over(self) -> bool {
+        match self {
+            Self::Now => true,
+            Self::Within {
+                due_nanos,
+                late_nanos,
+            } => due_nanos == 0 && late_nanos == 0,
+            Self::Forever => false,
         }
     }
 

@@ -208,6 +208,9 @@ impl Driver for Epoll {
         match timeout {
             Timeout::Now => sys::epoll::wait(&self.instance, &mut events.room, 0)?,
             Timeout::Forever => self.wait_for_ever(events)?,
+            Timeout::Within { .. } if timeout.is_over() => {
+                sys::epoll::wait(&self.instance, &mut events.room, 0)?;
+            }
             Timeout::Within { .. } => self.wait_within(events, timeout)?,
         }
         let heard = events.room.iter().map(|(flags, data)| Event {

@@ -82,13 +82,6 @@ impl Interest {
         Self(self.0 | other.0)
     }
 
-    /// Takes the directions of `other` away.
-    #[inline]
-    #[must_use]
-    pub const fn without(self, other: Self) -> Self {
-        Self(self.0 & !other.0)
-    }
-
     /// Tells whether no direction is left.
     #[inline]
     pub const fn is_empty(self) -> bool {
@@ -126,12 +119,11 @@ mod tests {
     #[test]
     fn interest_is_a_set() {
         assert_eq!(Interest::READ.with(Interest::WRITE), Interest::BOTH);
-        assert_eq!(Interest::BOTH.without(Interest::READ), Interest::WRITE);
         assert!(Interest::BOTH.contains(Interest::WRITE));
         assert!(!Interest::READ.contains(Interest::BOTH));
         assert!(
             Interest::EDGE.contains(Interest::READ) && !Interest::BOTH.contains(Interest::EDGE)
         );
-        assert!(Interest::READ.without(Interest::READ).is_empty());
+        assert!(Interest::EMPTY.is_empty() && !Interest::READ.is_empty());
     }
 }

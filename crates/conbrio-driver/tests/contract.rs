@@ -103,6 +103,20 @@ fn hears_bytes_until_they_are_read() {
 }
 
 #[test]
+fn a_wait_whose_time_is_over_looks_anew() {
+    for name in REAL {
+        let (mut bench, (mut one, mut two)) = (Bench::new(name), pair());
+        bench.arm(&one, ONE, Interest::READ);
+        two.write_all(b"x").unwrap();
+        let over = Timeout::within(Duration::from_millis(1)).after(Duration::from_secs(1));
+        assert!(over.is_over());
+        assert_eq!(bench.wait(over), [(ONE, true, false)], "{name}");
+        one.read_exact(&mut [0]).unwrap();
+        assert!(bench.wait(over).is_empty(), "{name}");
+    }
+}
+
+#[test]
 fn hears_room_to_write() {
     for name in NAMES {
         let (mut bench, (mut one, mut two)) = (Bench::new(name), pair());

@@ -3,13 +3,14 @@
 use std::ffi::CStr;
 
 use conbrio_core::turn::Host;
+use conbrio_driver::any::AnyDriver;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::dial;
 use crate::engine::{Engine, Running, forked};
 use crate::event_loop::fallback;
-use crate::ffi::{Class, Instance, Outcome, call, layout, object};
+use crate::ffi::{Class, Instance, call, layout, object};
 use crate::names;
 
 /// The version of the package.
@@ -18,8 +19,10 @@ pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Returns what was built and what was found at import, as a dictionary.
 ///
 /// `profile_guided` says whether the compiler was told what runs often.
+/// `version`, `python`, `profile` and `drivers` say what was built, for what, how, and what `Loop(driver=)` takes.
 /// `swapped` lists the names of asyncio that native ones stand in the place of now.
 /// `native_tasks` says whether Future and Task are native; if not, `native_tasks_refused` says why. The same
+/// of `lazy_contexts_refused`, which is None where contexts are entered without a call, and
 /// of `native_tls`: where the OpenSSL of Python's `ssl` module cannot be reached, its objects do the work.
 #[pyfunction]
 pub(crate) fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
@@ -51,7 +54,7 @@ pub(crate) fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let refused = crate::tls::refusal(py);
     info.set_item("native_tls", refused.is_none())?;
     info.set_item("native_tls_refused", refused)?;
-    info.set_item("drivers", ["epoll", "poll"])?;
+    info.set_item("drivers", AnyDriver::NAMES)?;
     Ok(info)
 }
 
@@ -62,8 +65,7 @@ pub(crate) fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
 #[pyfunction]
 pub(crate) fn set_loop_class(class: &Bound<'_, PyAny>) -> PyResult<()> {
     Engine::state().expect(object(class));
-    dial::learn(class.py(), object(class))
-        .map_err(|raised| PyErr::from_value(raised.take().bind(class.py()).to_owned()))
+    Ok(dial::learn(class.py(), object(class))?)
 }
 
 #[pyfunction]
@@ -76,14 +78,11 @@ fn note_fork() {
 #[pyfunction]
 #[pyo3(name = "_forking")]
 fn settle_before_fork(py: Python<'_>) -> PyResult<()> {
-    let settled = || -> Outcome<()> {
-        let running = call(py, names::get_running_loop(py)?, &[])?;
-        match Instance::<Engine>::of(&running) {
-            Some(engine) => Running { py, engine }.flush(),
-            None => Ok(()),
-        }
-    };
-    settled().map_err(|raised| PyErr::from_value(raised.take().bind(py).to_owned()))
+    let running = call(py, names::get_running_loop(py)?, &[])?;
+    if let Some(engine) = Instance::<Engine>::of(&running) {
+        Running { py, engine }.flush()?;
+    }
+    Ok(())
 }
 
 /// Lets the package hear of forks.

@@ -179,19 +179,6 @@ impl<T> Timers<T> {
         self.slots.iter().filter_map(|slot| slot.item.as_ref())
     }
 
-    /// Takes everything out, in order; dropping it is the caller's, since that may run foreign
-    /// code.
-    pub fn drain_all(&mut self) -> Vec<T> {
-        let mut heap = std::mem::take(&mut self.heap);
-        let mut slots = std::mem::take(&mut self.slots);
-        self.free = NO_SLOT;
-        self.waiting = 0;
-        heap.sort(|entry| waits(&slots, entry))
-            .iter()
-            .filter_map(|entry| slots.get_mut(entry.slot() as usize)?.item.take())
-            .collect()
-    }
-
     /// Puts `item` into a free slot, or a new one.
     #[inline]
     fn take_slot(&mut self, generation: u32, sequence: u32, item: T) -> u32 {
@@ -308,6 +295,10 @@ fn waits<T>(slots: &[Slot<T>], entry: Entry) -> bool {
 mod tests {
     use super::{KEPT, Key, SPARE, Timers};
 
+    fn drained<T>(timers: &mut Timers<T>) -> Vec<T> {
+        std::iter::from_fn(|| timers.pop_due(f64::INFINITY)).collect()
+    }
+
     #[test]
     fn a_deadline_that_is_no_number_is_due() {
         let mut timers = Timers::new();
@@ -329,7 +320,7 @@ mod tests {
         assert!(timers.sequence < 100);
         assert_eq!(timers.cancel(keys[10]), Some(10));
         let left: Vec<_> = (0..60).filter(|&number| number != 10).collect();
-        assert_eq!(timers.drain_all(), left);
+        assert_eq!(drained(&mut timers), left);
     }
 
     #[test]
@@ -338,7 +329,7 @@ mod tests {
         timers.push(0.0, 1);
         timers.push(-0.0, 2);
         assert_eq!(timers.pop_due(0.0), None);
-        assert_eq!(timers.drain_all(), [1, 2]);
+        assert_eq!(drained(&mut timers), [1, 2]);
     }
 
     #[test]
@@ -350,7 +341,7 @@ mod tests {
         assert_eq!(timers.cancel(old), None);
         assert_eq!(timers.cancel(Key::from_bits(new.to_bits())), Some('b'));
         timers.push(1.0, 'c');
-        timers.drain_all();
+        drained(&mut timers);
         assert_eq!(timers.cancel(new), None);
     }
 
@@ -382,7 +373,7 @@ mod tests {
         assert_eq!(timers.cancel(keys[99_999]), None);
         assert_eq!(timers.pop_due(0.0), Some(-1));
         assert_eq!(timers.cancel(new), None);
-        assert_eq!(timers.drain_all(), (0..500).collect::<Vec<_>>());
+        assert_eq!(drained(&mut timers), (0..500).collect::<Vec<_>>());
     }
 
     #[test]
@@ -421,6 +412,6 @@ mod tests {
             timers.push(2.0, number);
         });
         assert_eq!(timers.pop_due(2.0), Some(99_999));
-        assert_eq!(timers.drain_all().len(), 1000);
+        assert_eq!(drained(&mut timers).len(), 1000);
     }
 }

@@ -18,6 +18,14 @@ pub mod poll;
 pub mod process;
 pub mod socket;
 
+/// Tells errors that mean "later" from those that mean "never".
+pub fn is_blocked(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
+}
+
 /// Reads a result that counts bytes.
 #[inline]
 fn count(returned: libc::ssize_t) -> io::Result<usize> {

@@ -116,17 +116,7 @@ fn send_joined(fd: RawFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     count(unsafe { libc::send(fd, joined.as_ptr().cast(), length, QUIETLY) })
 }
 
-/// Accepts one connection that blocks nobody and is not inherited; asks for no address.
-#[inline]
-pub fn accept(listener: RawFd) -> io::Result<OwnedFd> {
-    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    // SAFETY: null pointers say that no address is wanted.
-    let fd = number(unsafe { libc::accept4(listener, ptr::null_mut(), ptr::null_mut(), flags) })?;
-    // SAFETY: just made, owned by nobody else.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// Accepts as [`accept`] does, and asks for the peer's address.
+/// Accepts one connection that blocks nobody and is not inherited, and tells the peer's address.
 pub fn accept_from(listener: RawFd, peer: &mut Address) -> io::Result<OwnedFd> {
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     let (address, mut length) = peer.room();
@@ -243,8 +233,8 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::{
-        Address, JOINED, accept, accept_from, local_address, peer_address, recv, recv_from,
-        recv_uninit, send, send_gather, send_to, set_nodelay, shutdown_write, take_error,
+        Address, JOINED, accept_from, local_address, peer_address, recv, recv_from, recv_uninit,
+        send, send_gather, send_to, set_nodelay, shutdown_write, take_error,
     };
 
     #[test]
@@ -295,10 +285,11 @@ mod tests {
     fn accepts_without_blocking() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
-        let error = accept(listener.as_raw_fd()).unwrap_err();
+        let mut peer = Address::default();
+        let error = accept_from(listener.as_raw_fd(), &mut peer).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
         let _peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let accepted = accept(listener.as_raw_fd()).unwrap();
+        let accepted = accept_from(listener.as_raw_fd(), &mut peer).unwrap();
         set_nodelay(accepted.as_raw_fd(), true).unwrap();
         assert!(take_error(accepted.as_raw_fd()).unwrap().is_none());
         let error = recv(accepted.as_raw_fd(), &mut [0; 1]).unwrap_err();

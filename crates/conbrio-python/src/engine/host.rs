@@ -133,19 +133,19 @@ impl Running<'_, '_> {
     ) -> Outcome<std::io::Result<()>> {
         arenas::rest(self.py);
         let deadline = self.next_deadline();
-        self.engine.hear_signals(self.py, devices);
+        self.engine.hear_signals(self.py, devices)?;
         // CPython: between its last callback and the wait it runs Python code, which looks for signals.
         check_signals(self.py)?;
-        let inbox = &self.engine.inbox;
+        let sleeper = &self.engine.sleeper;
         let looks_out = self
             .engine
             .lookout
             .lend(self.py, |lookout| lookout.pays(timeout))
             && !self.engine.are_signals_told_elsewhere(devices);
         if looks_out {
-            inbox.look_out();
+            sleeper.look_out();
         } else {
-            inbox.enter_sleep();
+            sleeper.enter_sleep();
         }
         // Python has run since the turn found nothing to do (a signal's handler, a clock of somebody's own), and other
         // threads have found nobody asleep.
@@ -154,13 +154,13 @@ impl Running<'_, '_> {
         let began = clock::ticks();
         let ((ended, waited), ticks) = self.py.detach(|| {
             let how = if looks_out && timeout != Timeout::Now {
-                lookout::wait(inbox, &devices.driver, events, timeout)
+                lookout::wait(sleeper, &devices.driver, events, timeout)
             } else {
                 (Ended::Slept, devices.driver.wait(events, timeout))
             };
             (how, clock::ticks().wrapping_sub(began))
         });
-        let rung = inbox.leave_sleep();
+        let rung = sleeper.leave_sleep();
         self.engine
             .lookout
             .lend(self.py, |lookout| lookout.learn(ended, rung, ticks));

@@ -12,8 +12,8 @@ use std::collections::HashMap;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
-use conbrio_core::inbox::Inbox;
 use conbrio_core::lookout::Lookout;
+use conbrio_core::sleeper::Sleeper;
 use conbrio_core::sources::Sources;
 use conbrio_core::timers::Key;
 use conbrio_core::turn::Works;
@@ -34,6 +34,9 @@ pub(crate) use host::Running;
 
 /// How long a loop that threads have woken leaves them the interpreter when it is closed.
 const FAREWELL: std::time::Duration = std::time::Duration::from_micros(200);
+
+/// How large the buffer is that small reads share. CPython: `max_size`.
+pub(crate) const SHARED: usize = 256 * 1024;
 
 /// How many flushes make a crowd.
 const CROWD: usize = 128;
@@ -58,7 +61,7 @@ pub(crate) struct Engine {
     /// Where datagrams arrive, made by the first that does.
     arrivals: Guarded<Option<Box<Arrivals>>>,
     /// Whether the loop's thread waits.
-    inbox: Arc<Inbox<()>>,
+    sleeper: Sleeper,
     /// Whether it had better look out than sleep.
     lookout: Guarded<Lookout>,
     /// Which driver was asked for.
@@ -85,8 +88,8 @@ pub(crate) struct Engine {
     pub(crate) plain_clock: Cell<bool>,
     /// Somebody has set on this loop itself a method by which asyncio makes connections.
     pub(crate) own_ways: Cell<bool>,
-    /// Not 0 once somebody has asked for the wake-up descriptor to hear signals with.
-    pub(crate) signals: Cell<usize>,
+    /// Somebody has asked for the wake-up descriptor to hear signals with.
+    pub(crate) hears_by_handlers: Cell<bool>,
     /// How long a callback may take in debug mode, in seconds.
     pub(crate) slow_callback: Cell<f64>,
     /// The same as the object it was given as.
@@ -171,7 +174,7 @@ impl Engine {
             buffer: Guarded::new(None),
             single: Cell::new(None),
             arrivals: Guarded::new(None),
-            inbox: Arc::new(Inbox::new()),
+            sleeper: Sleeper::new(),
             lookout: Guarded::new(Lookout::new()),
             driver,
             current: Cell::new(None),
@@ -185,7 +188,7 @@ impl Engine {
             plain_tasks: Cell::new(true),
             plain_clock: Cell::new(true),
             own_ways: Cell::new(false),
-            signals: Cell::new(0),
+            hears_by_handlers: Cell::new(false),
             slow_callback: Cell::new(0.1),
             slow_object: Slot::empty(),
             task_factory: Slot::empty(),
@@ -266,7 +269,7 @@ impl Engine {
     pub(crate) fn wake(&self, py: Python<'_>) {
         self.devices.lend(py, |devices| {
             if let Some(devices) = devices {
-                self.inbox.notice(&devices.wake);
+                self.sleeper.waken(&devices.wake);
             }
         });
     }
@@ -323,22 +326,17 @@ impl Engine {
     }
 
     /// Lends the buffer that reads share.
-    pub(crate) fn with_buffer<R>(
-        &self,
-        py: Python<'_>,
-        size: usize,
-        user: impl FnOnce(&mut [u8]) -> R,
-    ) -> R {
+    pub(crate) fn with_buffer<R>(&self, py: Python<'_>, user: impl FnOnce(&mut [u8]) -> R) -> R {
         self.buffer.lend(py, |buffer| {
-            user(buffer.get_or_insert_with(|| vec![0; size].into_boxed_slice()))
+            user(buffer.get_or_insert_with(|| vec![0; SHARED].into_boxed_slice()))
         })
     }
 
     /// Takes the shared buffer away from whoever might want it meanwhile.
     #[inline]
-    pub(crate) fn take_buffer(&self, py: Python<'_>, size: usize) -> Box<[u8]> {
+    pub(crate) fn take_buffer(&self, py: Python<'_>) -> Box<[u8]> {
         let kept = self.buffer.lend(py, Option::take);
-        kept.unwrap_or_else(|| vec![0; size].into_boxed_slice())
+        kept.unwrap_or_else(|| vec![0; SHARED].into_boxed_slice())
     }
 
     /// Gives the shared buffer back.

@@ -7,14 +7,22 @@ use std::os::fd::RawFd;
 use pyo3::prelude::*;
 
 use super::{Devices, Engine};
-use crate::ffi::{call, object, thread_ident};
+use crate::ffi::{Outcome, call, object, thread_ident};
 use crate::names;
 
 impl Engine {
     /// Lets signals end our waits, from the first wait that can block: a run that never waits pays nothing.
-    pub(super) fn hear_signals(&self, py: Python<'_>, devices: &Devices) {
-        if self.hears_signals.replace(true) || !is_main_thread(py) {
-            return;
+    ///
+    /// # Errors
+    /// What the handler of a signal raises that comes meanwhile.
+    pub(super) fn hear_signals(&self, py: Python<'_>, devices: &Devices) -> Outcome<()> {
+        if self.hears_signals.get() {
+            return Ok(());
+        }
+        let is_main = is_main_thread(py)?;
+        self.hears_signals.set(true);
+        if !is_main {
+            return Ok(());
         }
         let own = devices.wake.write_fd();
         let former = set_wakeup_fd(py, own);
@@ -23,6 +31,7 @@ impl Engine {
             set_wakeup_fd(py, former);
         }
         self.former_wakeup.set(Some(former));
+        Ok(())
     }
 
     /// Whether somebody else's descriptor is told of signals: they end a wait that sleeps, and no other.
@@ -38,20 +47,21 @@ impl Engine {
         let Some(former) = self.former_wakeup.take() else {
             return;
         };
-        let found = set_wakeup_fd(py, former);
-        let is_ours = Some(found) == self.wakeup(py);
-        if !is_ours && former < 0 {
+        let own = self.wakeup(py);
+        // A handler needs ours to stay where it is: a signal may come at any moment.
+        let next = own.filter(|_| self.hears_by_handlers.get());
+        let found = set_wakeup_fd(py, next.unwrap_or(former));
+        if Some(found) != own {
             // Who put another in its place was told of ours, and may put it back when this loop is closed.
-            self.wakeup_was_seen.set(true);
-        }
-        if !is_ours || self.signals.get() > 0 {
+            self.wakeup_was_seen
+                .set(self.wakeup_was_seen.get() || former < 0);
             set_wakeup_fd(py, found);
         }
     }
 
     /// Makes sure that no signal is written into a descriptor about to be closed.
     pub(super) fn forget_signals(&self, py: Python<'_>) {
-        if self.signals.get() == 0 && self.former_wakeup.get().is_none() {
+        if !self.hears_by_handlers.get() && self.former_wakeup.get().is_none() {
             return;
         }
         let found = set_wakeup_fd(py, -1);
@@ -83,17 +93,14 @@ fn set_wakeup_fd(py: Python<'_>, fd: RawFd) -> RawFd {
 }
 
 /// Whether this is the thread that Python runs signal handlers in.
-fn is_main_thread(py: Python<'_>) -> bool {
-    let ident = || {
-        names::main_thread(py)
-            .ok()?
-            .bind(py)
-            .call0()
-            .ok()?
-            .getattr("ident")
-            .ok()?
-            .extract::<u64>()
-            .ok()
+///
+/// # Errors
+/// What such a handler raises: asking runs Python code, before which they run.
+fn is_main_thread(py: Python<'_>) -> Outcome<bool> {
+    let Ok(ask) = names::main_thread(py) else {
+        // The interpreter ends.
+        return Ok(false);
     };
-    ident() == Some(thread_ident())
+    let ident = ask.bind(py).call0()?.getattr("ident")?;
+    Ok(ident.extract::<u64>().ok() == Some(thread_ident()))
 }

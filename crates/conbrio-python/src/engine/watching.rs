@@ -84,6 +84,14 @@ impl Engine {
         gone
     }
 
+    /// Stops hearing `side` of `fd`, if it still is `listener` that hears it.
+    pub(crate) fn unwatch_own(&self, py: Python<'_>, fd: RawFd, side: Side, listener: &Object) {
+        let watcher = self.watcher(py, fd, side);
+        if watcher.is_some_and(|watcher| watcher.object().is(listener)) {
+            drop(self.unwatch(py, fd, side));
+        }
+    }
+
     /// The same for the last side of a descriptor that `closing` is told of soon: the system may go on reporting it.
     pub(crate) fn unwatch_closing(&self, py: Python<'_>, fd: RawFd, side: Side) {
         let gone = self.sources.lend(py, |sources| sources.unset(fd, side));
@@ -146,7 +154,7 @@ impl Engine {
     pub(crate) fn note_watching(&self, py: Python<'_>) {
         let watched = self.sources.lend(py, |sources| !sources.is_empty());
         self.works.lend(py, |works| {
-            works.watching = watched || self.signals.get() > 0;
+            works.watching = watched || self.hears_by_handlers.get();
         });
     }
 }

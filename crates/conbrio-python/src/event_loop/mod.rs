@@ -8,8 +8,10 @@ mod shape;
 mod sleeping;
 
 use conbrio_core::sources::Side;
+use conbrio_driver::any::AnyDriver;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::PyDict;
 
 use crate::engine::{Engine, Running};
 use crate::ffi::{Builder, Instance, Object, Outcome, Ref, as_float, float, is_true, object};
@@ -20,8 +22,9 @@ use crate::names;
 /// # Errors
 /// When it cannot be made.
 pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let builder =
-        Builder::<Engine>::new(c"EventLoop(driver=None)\n--\n\nThe native half of conbrio.Loop.");
+    let builder = Builder::<Engine>::new(
+        c"EventLoop(*, driver=None)\n--\n\nThe native half of conbrio.Loop.",
+    );
     let builder = run::methods(schedule::methods(
         builder.subclassable().new_heard(new, shape::begin),
     ));
@@ -31,19 +34,13 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     .attribute_set(shape::attribute_set);
     let class = properties(builder).create(py, None)?;
     sleeping::learn(py);
-    shape::learn(py, object(&class))
-        .map_err(|raised| PyErr::from_value(raised.take().bind(py).to_owned()))?;
+    shape::learn(py, object(&class))?;
     Ok(class)
 }
 
-/// `EventLoop(driver=None)`.
-fn new(py: Python<'_>, args: &Object, keywords: Option<&Object>) -> Outcome<Engine> {
-    let args = args
-        .bind(py)
-        .to_owned()
-        .cast_into::<PyTuple>()
-        .map_err(PyErr::from)?;
-    let named = match keywords {
+/// `EventLoop(*, driver=None)`; what else there is belongs to the initialiser of a derived class.
+fn new(py: Python<'_>, _args: &Object, keywords: Option<&Object>) -> Outcome<Engine> {
+    let driver = match keywords {
         Some(keywords) => keywords
             .bind(py)
             .to_owned()
@@ -52,33 +49,31 @@ fn new(py: Python<'_>, args: &Object, keywords: Option<&Object>) -> Outcome<Engi
             .get_item("driver")?,
         None => None,
     };
-    let driver = named.or_else(|| args.get_item(0).ok());
     let driver = driver
         .filter(|driver| !driver.is_none())
         .map(|driver| driver.extract::<String>())
         .transpose()?;
     if let Some(name) = driver
         .as_deref()
-        .filter(|name| !["epoll", "poll"].contains(name))
+        .filter(|name| !AnyDriver::NAMES.contains(name))
     {
-        let text = format!("no driver is called {name:?}: there are 'epoll' and 'poll'");
-        return Err(pyo3::exceptions::PyValueError::new_err(text).into());
+        return Err(PyValueError::new_err(AnyDriver::refusal(name)).into());
     }
     Ok(Engine::new(driver))
 }
 
 fn state_methods(builder: Builder<Engine>) -> Builder<Engine> {
     builder
-        .plain(c"is_running", c"is_running($self)\n--\n\nTells whether the loop runs.", |_, this| {
+        .plain(c"is_running", c"is_running($self)\n--\n\nTells whether the loop runs. As asyncio.loop.is_running. Thread-safe.", |_, this| {
             Ok(Ref::boolean(this.thread.get() != 0))
         })
-        .plain(c"is_closed", c"is_closed($self)\n--\n\nTells whether close() was called.", |_, this| {
+        .plain(c"is_closed", c"is_closed($self)\n--\n\nTells whether close() was called. As asyncio.loop.is_closed. Thread-safe.", |_, this| {
             Ok(Ref::boolean(this.closed.get()))
         })
-        .plain(c"get_debug", c"get_debug($self)\n--\n\nTells whether debug mode is on.", |_, this| {
+        .plain(c"get_debug", c"get_debug($self)\n--\n\nTells whether debug mode is on. As asyncio.loop.get_debug.", |_, this| {
             Ok(Ref::boolean(this.debug.get()))
         })
-        .named(c"set_debug", c"set_debug($self, enabled)\n--\n\nTurns debug mode on or off.", |py| ("set_debug", names::enabled(py)), |py, this, enabled| {
+        .named(c"set_debug", c"set_debug($self, enabled)\n--\n\nTurns debug mode on or off. As asyncio.loop.set_debug.", |py| ("set_debug", names::enabled(py)), |py, this, enabled| {
             this.debug.set(is_true(py, enabled)?);
             if this.thread.get() != 0 {
                 let tracking = this.object().bind(py).getattr("_set_coroutine_origin_tracking")?;
@@ -101,11 +96,11 @@ fn state_methods(builder: Builder<Engine>) -> Builder<Engine> {
         .one(c"_native_watched", c"_native_watched($self, fd, /)\n--\n\nThe events heard of a descriptor, as selectors counts them.", watched)
         .named(
             c"set_task_factory",
-            c"set_task_factory($self, factory)\n--\n\nSets what makes tasks; None for Task.",
+            c"set_task_factory($self, factory)\n--\n\nSets what makes tasks, factory(loop, coro, **options); None for Task.\n\nRaises TypeError when it cannot be called. As asyncio.loop.set_task_factory.",
             |py| ("set_task_factory", names::factory(py)),
             set_task_factory,
         )
-        .plain(c"get_task_factory", c"get_task_factory($self)\n--\n\nWhat makes tasks, or None.", |_, this| {
+        .plain(c"get_task_factory", c"get_task_factory($self)\n--\n\nWhat makes tasks, or None. As asyncio.loop.get_task_factory.", |_, this| {
             Ok(this.task_factory.share_or_none())
         })
 }
@@ -229,7 +224,7 @@ fn readings(builder: Builder<Engine>) -> Builder<Engine> {
             c"_native_wake_fd",
             c"The descriptor that signal numbers are written to.",
             |py, this| {
-                this.signals.set(1);
+                this.hears_by_handlers.set(true);
                 let devices = this.devices(py)?;
                 this.note_watching(py);
                 let Ok(fd) = devices.wake.write_fd().into_pyobject(py);

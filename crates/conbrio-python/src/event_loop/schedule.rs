@@ -8,7 +8,7 @@ use super::{eager, fallback, shape, sleeping};
 use crate::engine::Engine;
 use crate::ffi::{
     Args, Builder, Instance, Leading, Names, Object, Outcome, Own, Parameters, Ref, as_float,
-    call_keyword, call_method, float, is_float, is_int, is_true, object,
+    call_keyword, call_method, context, float, is_float, is_true, object,
 };
 use crate::handle::{self, call_at, expire};
 use crate::task::{self, Making, Task};
@@ -19,33 +19,33 @@ pub(super) fn methods(builder: Builder<Engine>) -> Builder<Engine> {
     builder
         .method(
             c"call_soon",
-            c"call_soon($self, callback, *args, context=None)\n--\n\nRuns callback(*args) in the next turn; returns its Handle.",
+            c"call_soon($self, callback, *args, context=None)\n--\n\nRuns callback(*args) in the next turn, in context or a copy of the caller's; returns its Handle.\n\nRaises RuntimeError when the loop is closed. As asyncio.loop.call_soon. Not thread-safe.",
             call_soon,
         )
         .method(
             c"call_soon_threadsafe",
-            c"call_soon_threadsafe($self, callback, *args, context=None)\n--\n\nAs call_soon, from any thread.",
+            c"call_soon_threadsafe($self, callback, *args, context=None)\n--\n\nAs call_soon, from any thread and from signal handlers; wakes the loop.\n\nRaises RuntimeError when the loop is closed. As asyncio.loop.call_soon_threadsafe. Thread-safe.",
             call_soon_threadsafe,
         )
         .method(
             c"call_later",
-            c"call_later($self, delay, callback, *args, context=None)\n--\n\nRuns callback(*args) after delay seconds; returns its TimerHandle.",
+            c"call_later($self, delay, callback, *args, context=None)\n--\n\nRuns callback(*args) after delay seconds; returns its TimerHandle.\n\nRaises TypeError when delay is None, RuntimeError when the loop is closed. As asyncio.loop.call_later. Not thread-safe.",
             call_later,
         )
         .method(
             c"call_at",
-            c"call_at($self, when, callback, *args, context=None)\n--\n\nRuns callback(*args) at when, in seconds of time(); returns its TimerHandle.",
+            c"call_at($self, when, callback, *args, context=None)\n--\n\nRuns callback(*args) at when, in seconds of time(); returns its TimerHandle.\n\nRaises TypeError when when is None, RuntimeError when the loop is closed. As asyncio.loop.call_at. Not thread-safe.",
             call_at_method,
         )
-        .plain(c"time", c"time($self)\n--\n\nThe loop's clock, in seconds; time.monotonic().", |py, _| {
+        .plain(c"time", c"time($self)\n--\n\nThe loop's clock, in seconds: time.monotonic(). As asyncio.loop.time. Thread-safe.", |py, _| {
             float(py, conbrio_core::clock::now())
         })
-        .plain(c"create_future", c"create_future($self)\n--\n\nMakes a Future of this loop.", |py, this| {
+        .plain(c"create_future", c"create_future($self)\n--\n\nMakes a Future of this loop. As asyncio.loop.create_future. Not thread-safe.", |py, this| {
             if makes_natively(py, this) { Ok(future::create(py, this)?.erase()) } else { fallback::create_future(py, this) }
         })
         .method(
             c"create_task",
-            c"create_task($self, coro, **kwargs)\n--\n\nSchedules a coroutine and returns its Task.",
+            c"create_task($self, coro, **kwargs)\n--\n\nSchedules a coroutine, with name=, context= and eager_start=, and returns its Task.\n\nRaises TypeError when coro is no coroutine, RuntimeError when the loop is closed. As asyncio.loop.create_task. Not thread-safe.",
             create_task,
         )
         .one(c"_add_callback", c"_add_callback($self, handle, /)\n--\n\nRuns a handle in the next turn.", add_callback)
@@ -132,7 +132,7 @@ fn call_later(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcom
     if this.thread.get() == 0 {
         shape::look(py, this);
     }
-    let when = later(py, this.now(py)?, delay)?;
+    let when = handle::later(py, this.now(py)?, delay)?;
     if this.plain_timers.get() {
         return timer(py, this, when, callback, rest, context);
     }
@@ -144,19 +144,6 @@ fn call_later(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcom
     let none = Ref::none();
     let context = (names::context(py), context.unwrap_or(&none));
     call_keyword(py, &call_at, &all, context)
-}
-
-/// The moment `delay` after `now`.
-///
-/// # Errors
-/// What Python raises when it adds the two.
-#[inline]
-fn later(py: Python<'_>, now: f64, delay: &Object) -> Outcome<f64> {
-    if is_float(delay) || is_int(delay) {
-        return Ok(now + as_float(py, delay)?);
-    }
-    let when = float(py, now)?.bind(py).add(delay.bind(py))?;
-    as_float(py, object(&when))
 }
 
 fn call_at_method(py: Python<'_>, this: &Instance<Engine>, args: Args<'_>) -> Outcome<Ref> {
@@ -192,7 +179,7 @@ fn timer(
         // CPython: call_later leaves the check to call_at.
         check(py, this, callback, "call_at", false)?;
     }
-    let handle = if sleeping::ends_by(py, this, callback, args) {
+    let handle = if sleeping::ends_by(this, callback, args) {
         call_at(py, this, when, callback, args, context, sleeping::wake)
     } else {
         call_at(py, this, when, callback, args, context, expire)
@@ -219,8 +206,8 @@ fn add_callback(py: Python<'_>, this: &Instance<Engine>, given: &Object) -> Outc
         return Ok(Ref::none());
     }
     let run = crate::ffi::attribute(py, given, names::run(py))?;
-    let context = py.import("contextvars")?.call_method0("copy_context")?;
-    handle::call_soon(py, this, &run, &[], Some(object(&context)))?;
+    let context = context::copy_current(py)?;
+    handle::call_soon(py, this, &run, &[], Some(&context))?;
     Ok(Ref::none())
 }
 

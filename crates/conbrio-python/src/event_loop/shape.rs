@@ -9,7 +9,7 @@ use pyo3::types::PyString;
 
 use crate::engine::Engine;
 use crate::ffi::layout::own_dictionary;
-use crate::ffi::{Class, Instance, Object, Outcome, Unchanged, attribute};
+use crate::ffi::{Instance, Object, Outcome, Unchanged, attribute};
 use crate::names;
 
 /// The methods that matter, as they are on our own class.
@@ -121,7 +121,6 @@ fn is_ours(py: Python<'_>, this: &Instance<Engine>, name: &Bound<'_, PyString>) 
 
 /// Looks again when an attribute that matters has been set on the loop.
 pub(super) fn attribute_set(py: Python<'_>, this: &Instance<Engine>, name: &Object) {
-    let _ = Engine::NAME;
     crate::dial::attribute_set(py, this, name);
     let name = name.as_ptr();
     if methods(py).iter().any(|one| one.as_ptr() == name) {

@@ -41,12 +41,7 @@ fn usual(py: Python<'_>) -> Outcome<Option<Ref>> {
 
 /// Whether `callback(*args)` is what ends a sleep that waits for a future of exactly our class.
 #[inline]
-pub(super) fn ends_by(
-    _py: Python<'_>,
-    this: &Instance<Engine>,
-    callback: &Object,
-    args: &[&Object],
-) -> bool {
+pub(super) fn ends_by(this: &Instance<Engine>, callback: &Object, args: &[&Object]) -> bool {
     FUNCTION
         .get()
         .is_some_and(|function| function.as_ptr() == callback.as_ptr())
