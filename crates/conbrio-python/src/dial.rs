@@ -236,10 +236,7 @@ fn forget(py: Python<'_>, this: &Instance<Dial>) {
     let Some(engine) = Instance::<Engine>::of(&event_loop) else {
         return;
     };
-    let watcher = engine.watcher(py, this.fd, Side::Writer);
-    if watcher.is_some_and(|watcher| watcher.object().is(this.object())) {
-        drop(engine.unwatch(py, this.fd, Side::Writer));
-    }
+    engine.unwatch_own(py, this.fd, Side::Writer, this.object());
 }
 
 /// `close()`: gives the connection up.
@@ -278,7 +275,7 @@ fn transport(py: Python<'_>, this: &Instance<Dial>, args: Args<'_>) -> Outcome<R
 /// `socket()`: a Python socket that owns the descriptor.
 fn socket(py: Python<'_>, this: &Instance<Dial>) -> Outcome<Ref> {
     let ends = ends(this).asked(this.fd);
-    python_socket(py, take(py, this)?, &ends)
+    python_socket(py, take(py, this)?, &ends).map_err(|(raised, _)| raised)
 }
 
 fn ends(this: &Instance<Dial>) -> Ends {

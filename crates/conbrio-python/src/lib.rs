@@ -77,8 +77,7 @@ fn install_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     // Where it is refused, waits end with CPython's own exception.
     let _ = ffi::make_stop_class(py);
     ffi::make_coroutine_function_class(py)?;
-    let raised = |raised: ffi::Raised| PyErr::from_value(raised.take().bind(py).to_owned());
-    names::begin(py).map_err(raised)?;
+    names::begin(py)?;
     module.add("Handle", handle::class(py)?)?;
     module.add("TimerHandle", handle::timer_class(py)?)?;
     #[cfg(Py_3_14)]

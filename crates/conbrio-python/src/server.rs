@@ -136,9 +136,8 @@ pub(crate) fn serve(
         };
         arm(py, Own::new(py, listener)?)
     });
-    begun
-        .map(|()| true)
-        .map_err(|raised| PyErr::from_value(raised.take().bind(py).to_owned()))
+    begun?;
+    Ok(true)
 }
 
 /// Listens, unless the socket was closed meanwhile.
@@ -294,7 +293,7 @@ fn announced(
     connection: OwnedFd,
     ends: &Ends,
 ) -> Outcome<Ref> {
-    let sock = python_socket(py, connection, ends)?;
+    let sock = python_socket(py, connection, ends).map_err(|(raised, _)| raised)?;
     let (server, address) = (this.server.share_or_none(), ends.peer_object(py)?);
     let words = (
         "%r got a new connection from %r: %r",

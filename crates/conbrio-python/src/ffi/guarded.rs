@@ -15,7 +15,8 @@ impl<T> Guarded<T> {
         Self(UnsafeCell::new(value))
     }
 
-    /// Lends the value for the length of `user`, which never calls Python nor drops a `Ref`: either could come back here.
+    /// Lends the value for the length of `user`, which never calls Python nor drops a `Ref` of what could:
+    /// either might come back here. An exact `bytes` could not.
     #[inline]
     pub(crate) fn lend<R>(&self, _py: Python<'_>, user: impl FnOnce(&mut T) -> R) -> R {
         // SAFETY: the token proves that this thread holds the lock, and `user` runs no Python code, so nobody else
@@ -35,7 +36,7 @@ impl<T> Guarded<T> {
         std::mem::replace(unsafe { &mut *self.0.get() }, value)
     }
 
-    /// Takes the value away, leaving the default, when the owner clears or dies.
+    /// Takes the value away, leaving the default.
     pub(crate) fn take(&self) -> T
     where
         T: Default,

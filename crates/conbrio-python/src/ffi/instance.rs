@@ -233,12 +233,6 @@ impl<T: Class> Instance<T> {
         &self.0
     }
 
-    /// Whether the object's class is the native one itself, not derived.
-    #[inline]
-    pub(crate) fn is_exact(&self) -> bool {
-        self.0.class() == T::state().kind()
-    }
-
     /// One more reference.
     #[inline]
     pub(crate) fn own(&self) -> Own<T> {

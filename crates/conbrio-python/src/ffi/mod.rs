@@ -56,8 +56,8 @@ pub(crate) use instance::{BeginsWith, Class, ClassState, Instance, Own, begins_w
 pub(crate) use kept::{flag, kept};
 pub(crate) use number::socket_number;
 pub(crate) use object::{
-    Object, Outcome, Raised, Ref, Slot, handled, handling, is_main_interpreter, object, raise,
-    raise_in_context, take_raised,
+    Object, Outcome, Raised, Ref, Slot, handled, handling, is_main_interpreter, none, object,
+    raise, raise_in_context, take_raised,
 };
 pub(crate) use send::{Resumed, Step, resume, returned_value, stopped_with};
 pub(crate) use session::Session;

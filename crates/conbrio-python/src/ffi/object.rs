@@ -45,12 +45,26 @@ pub(crate) fn take_raised(_py: Python<'_>) -> Option<Ref> {
     is_set.then(|| Raised::already().take())
 }
 
+/// `None` for what has nothing to return.
+#[inline]
+pub(crate) fn none(done: Outcome<()>) -> Outcome<Ref> {
+    done.map(|()| Ref::none())
+}
+
 impl From<PyErr> for Raised {
     fn from(error: PyErr) -> Self {
         // SAFETY: a `PyErr` is made and handled by attached threads only.
         let py = unsafe { Python::assume_attached() };
         error.restore(py);
         Self::already()
+    }
+}
+
+impl From<Raised> for PyErr {
+    fn from(raised: Raised) -> Self {
+        // SAFETY: as above.
+        let py = unsafe { Python::assume_attached() };
+        Self::from_value(raised.take().bind(py).to_owned())
     }
 }
 

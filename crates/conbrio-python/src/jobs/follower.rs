@@ -100,13 +100,8 @@ pub(crate) fn follow(
     at_once: bool,
 ) -> PyResult<bool> {
     let py = event_loop.py();
-    begin(
-        py,
-        object(event_loop),
-        [object(source), object(future)],
-        at_once,
-    )
-    .map_err(|raised| PyErr::from_value(raised.take().bind(py).to_owned()))
+    let pair = [object(source), object(future)];
+    Ok(begin(py, object(event_loop), pair, at_once)?)
 }
 
 fn begin(

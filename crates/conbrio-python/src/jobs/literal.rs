@@ -5,7 +5,6 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyList, PyString};
 use std::net::IpAddr;
 
-use crate::ffi::Object;
 use crate::names;
 
 /// What `socket.getaddrinfo` answers to a host written in numbers; `None` when it has to be asked.
@@ -87,15 +86,14 @@ fn entry<'py>(py: Python<'py>, info: &Info) -> PyResult<Bound<'py, PyAny>> {
         2 => names::sock_dgram(py),
         _ => names::sock_raw(py),
     };
-    let bound = |member: crate::ffi::Outcome<&Object>| {
-        member
-            .map(|member| member.bind(py).to_owned())
-            .map_err(|raised| PyErr::from_value(raised.take().bind(py).to_owned()))
-    };
     let empty = pyo3::intern!(py, "");
-    Ok(
-        (bound(family)?, bound(kind)?, info.protocol, empty, address)
-            .into_pyobject(py)?
-            .into_any(),
+    Ok((
+        family?.bind(py),
+        kind?.bind(py),
+        info.protocol,
+        empty,
+        address,
     )
+        .into_pyobject(py)?
+        .into_any())
 }

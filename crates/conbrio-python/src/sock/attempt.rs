@@ -3,20 +3,17 @@
 use std::cell::Cell;
 use std::io;
 
-use conbrio_driver::sys::socket;
+use conbrio_driver::sys::{is_blocked, socket};
 use pyo3::exceptions::{PyBlockingIOError, PyInterruptedError};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use super::{Deed, SocketWait, sendfile};
-use crate::engine::Engine;
+use crate::engine::{Engine, SHARED};
 use crate::ffi::{
     Buffer, Instance, Outcome, Ref, attribute, bytes, call_tuple, filled_bytes, object, raise,
 };
 use crate::report::os_error;
-
-/// The most that is received through the buffer that the loop's reads share.
-const SHARED: usize = 256 * 1024;
 
 /// Tries once; nothing means that it would block.
 ///
@@ -30,7 +27,7 @@ pub(super) fn attempt(
     let fd = wait.number_now(py);
     match &wait.deed {
         Deed::Receive(size) if *size <= SHARED => {
-            let received = engine.with_buffer(py, SHARED, |buffer| {
+            let received = engine.with_buffer(py, |buffer| {
                 let count = socket::recv(fd, buffer.get_mut(..*size).unwrap_or_default())?;
                 Ok(bytes(py, buffer.get(..count).unwrap_or_default()))
             });
@@ -125,8 +122,8 @@ fn call_socket(py: Python<'_>, wait: &Instance<SocketWait>) -> Outcome<Option<Re
 }
 
 fn blocked(py: Python<'_>, error: &io::Error) -> Outcome<Option<Ref>> {
-    match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(None),
-        _ => Err(os_error(py, error)),
+    if is_blocked(error) {
+        return Ok(None);
     }
+    Err(os_error(py, error))
 }

@@ -24,7 +24,7 @@ use crate::ffi::{
 };
 use crate::future::Future;
 use crate::names;
-use crate::report::ends_loop;
+use crate::report::{ends_loop, report_raised, text_of};
 use crate::watch::{cancel, ensure_no_transport, number_now};
 
 /// What is tried.
@@ -355,17 +355,26 @@ fn heard(py: Python<'_>, wait: Own<SocketWait>) -> Outcome<()> {
     let Some(engine) = Instance::<Engine>::of(&event_loop) else {
         return Ok(());
     };
+    go_on(py, &wait, engine).or_else(|raised| {
+        // CPython: it is a callback; who ends the future while the socket's own methods run has it raise.
+        let words = || format!("Exception in callback {}", text_of(py, wait.object()));
+        report_raised(py, &event_loop, raised, words, &[])
+    })
+}
+
+/// Tries again, and ends the future with what came of it.
+fn go_on(py: Python<'_>, wait: &Instance<SocketWait>, engine: &Instance<Engine>) -> Outcome<()> {
     let future = wait.future.share().filter(|_| !wait.idle.get());
     let Some(future) = future else {
         // Nobody has asked for more yet.
-        stop(py, &wait, engine);
+        stop(py, wait, engine);
         return Ok(());
     };
     if is_done(py, &future)? {
-        stop(py, &wait, engine);
+        stop(py, wait, engine);
         return Ok(());
     }
-    let ending = match attempt(py, engine, &wait) {
+    let ending = match attempt(py, engine, wait) {
         Ok(None) => return Ok(()),
         Ok(Some(answer)) => Ok(answer),
         Err(raised) => {
@@ -379,8 +388,10 @@ fn heard(py: Python<'_>, wait: Own<SocketWait>) -> Outcome<()> {
     if ending.is_ok() && !wait.identity.is_empty() {
         wait.idle.set(true);
         wait.forget();
+        // Who awaits it has it; kept here, it would keep what was received.
+        wait.future.clear();
     } else {
-        stop(py, &wait, engine);
+        stop(py, wait, engine);
     }
     finish(py, &future, ending)
 }
@@ -429,10 +440,7 @@ fn release(py: Python<'_>, wait: &Instance<SocketWait>) {
 /// Hears the descriptor no more, if it still is this wait that hears it.
 fn stop(py: Python<'_>, wait: &Instance<SocketWait>, engine: &Instance<Engine>) {
     wait.forget();
-    let watcher = engine.watcher(py, wait.fd, wait.side());
-    if watcher.is_some_and(|watcher| watcher.object().is(wait.object())) {
-        drop(engine.unwatch(py, wait.fd, wait.side()));
-    }
+    engine.unwatch_own(py, wait.fd, wait.side(), wait.object());
 }
 
 impl SocketWait {

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::RawFd;
 
 use conbrio_driver::sys::file::{seek, send_file};
+use conbrio_driver::sys::is_blocked;
 use pyo3::exceptions::PyConnectionError;
 use pyo3::prelude::*;
 
@@ -85,19 +86,12 @@ pub(super) fn send_more(
                     break;
                 }
             }
-            Err(error) if blocks(&error) => break,
+            Err(error) if is_blocked(&error) => break,
             Err(error) => return Err(refused(py, deed, &error)?),
         }
     }
     deed.waited.set(true);
     Ok(None)
-}
-
-fn blocks(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-    )
 }
 
 fn done(py: Python<'_>, deed: &SendFile) -> Ref {

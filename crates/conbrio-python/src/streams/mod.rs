@@ -46,7 +46,7 @@ pub(crate) fn know_stock_streams(
     protocol: &Bound<'_, PyAny>,
 ) -> PyResult<()> {
     let py = protocol.py();
-    stock::learn(py, object(reader), object(writer), object(protocol)).map_err(error_of(py))?;
+    stock::learn(py, object(reader), object(writer), object(protocol))?;
     feed_by(Fed {
         recognise,
         feeds: [protocol::feed, stock::feed],
@@ -84,17 +84,13 @@ pub(crate) fn set_stream_classes(
     let of_protocol = ["data_received", "_stream_reader", "_drain_helper"].map(intern);
     let learn = |class: &Bound<'_, PyAny>, names: &[Bound<'_, PyString>]| {
         let names: Vec<&Bound<'_, PyString>> = names.iter().collect();
-        Unchanged::of(py, object(class), &names).map_err(error_of(py))
+        Unchanged::of(py, object(class), &names)
     };
     let _ = OURS.set(Ours {
         reader: learn(reader, &of_reader)?,
         protocol: learn(protocol, &of_protocol)?,
     });
     Ok(())
-}
-
-fn error_of(py: Python<'_>) -> impl Fn(Raised) -> PyErr {
-    move |raised| PyErr::from_value(raised.take().bind(py).to_owned())
 }
 
 /// By which of the feeds a transport feeds `protocol`, if that is known.

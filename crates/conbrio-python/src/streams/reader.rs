@@ -281,7 +281,7 @@ impl Instance<Reader> {
                 Ok(())
             }
             Err(raised) => {
-                let error = PyErr::from_value(raised.take().bind(py).to_owned());
+                let error = PyErr::from(raised);
                 if !error.is_instance_of::<pyo3::exceptions::PyNotImplementedError>(py) {
                     return Err(error.into());
                 }

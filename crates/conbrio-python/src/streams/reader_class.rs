@@ -13,7 +13,7 @@ use super::{ordinary_reader, reading};
 use crate::engine::Engine;
 use crate::ffi::{
     Args, Buffer, Builder, Bytes, Instance, Object, Outcome, Parameters, Ref, bytes, call, flag,
-    kept, object,
+    kept, none, object,
 };
 use crate::names;
 
@@ -242,10 +242,6 @@ fn read(py: Python<'_>, this: &Instance<Reader>, args: Args<'_>) -> Outcome<Ref>
         Some(number) => ordinary_reader(py, this.object(), method, &[number]),
         None => ordinary_reader(py, this.object(), method, &[]),
     }
-}
-
-fn none(answer: Outcome<()>) -> Outcome<Ref> {
-    answer.map(|()| Ref::none())
 }
 
 fn feeding(builder: Builder<Reader>) -> Builder<Reader> {

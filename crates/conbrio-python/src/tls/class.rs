@@ -11,7 +11,7 @@ use super::states::{advance, state_of};
 use super::write::{control_writing, encrypt_and_send, send, settle, write_all};
 use super::{Marks, OWN, State, TlsFlow, feed};
 use crate::ffi::{
-    Args, Buffer, Builder, Instance, Object, Outcome, Ref, as_float, flag, kept, object,
+    Args, Buffer, Builder, Instance, Object, Outcome, Ref, as_float, flag, kept, none, object,
 };
 use crate::protocol::Native;
 use crate::transport::Chunk;
@@ -36,10 +36,6 @@ pub(super) fn reads_of_transport(py: Python<'_>) -> Outcome<bool> {
             .hasattr("_is_transport_closing")
     });
     Ok(*reads?)
-}
-
-fn none(answer: Outcome<()>) -> Outcome<Ref> {
-    answer.map(|()| Ref::none())
 }
 
 fn number(py: Python<'_>, number: usize) -> Ref {

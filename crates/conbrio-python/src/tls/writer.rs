@@ -60,8 +60,7 @@ impl TlsWriter {
 /// # Errors
 /// When it cannot be made.
 pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let base = names::flow_control(py)
-        .map_err(|raised| PyErr::from_value(raised.take().bind(py).to_owned()))?;
+    let base = names::flow_control(py)?;
     let builder = Builder::<TlsWriter>::new(c"What a program writes to a TLS connection with.")
         .subclassable()
         .new_with(|_, _, _| {

@@ -3,7 +3,8 @@
 use pyo3::BoundObject;
 use pyo3::prelude::*;
 
-use super::{StreamTransport, extra, read};
+use super::{StreamTransport, extra};
+use crate::engine::SHARED;
 use crate::ffi::{Builder, Outcome, Ref, Slot, object};
 use crate::names;
 
@@ -92,7 +93,7 @@ fn flags(builder: Builder<StreamTransport>) -> Builder<StreamTransport> {
 fn limits(builder: Builder<StreamTransport>) -> Builder<StreamTransport> {
     builder
         .getter(c"max_size", c"How much one read takes at most.", |py, _| {
-            number(py, read::SHARED)
+            number(py, SHARED)
         })
         .getter(
             c"_start_tls_compatible",

@@ -13,7 +13,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyString, PySuper, PyType};
 
 use super::StreamTransport;
-use crate::ffi::{Instance, Object, Outcome, Ref, attribute, call, object};
+use crate::ffi::{Instance, Object, Outcome, Raised, Ref, attribute, call, object};
 use crate::names;
 
 pub(super) const UNIX: u16 = 1;
@@ -306,8 +306,13 @@ pub(super) fn sock(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<
     if this.sock.is_empty() {
         ask_local(py, this);
         let ends = this.ends.lend(py, |ends| ends.ends());
-        let made = match this.own.replace(None) {
-            Some(own) => python_socket(py, own, &ends)?,
+        let own = this.own.replace(None);
+        let made = match own {
+            Some(own) => python_socket(py, own, &ends).map_err(|(raised, own)| {
+                // The connection goes on without.
+                drop(this.own.replace(Some(own)));
+                raised
+            })?,
             None => closed_socket(py, &ends)?,
         };
         this.sock.set(made);
@@ -315,13 +320,37 @@ pub(super) fn sock(py: Python<'_>, this: &Instance<StreamTransport>) -> Outcome<
     Ok(this.sock.share_or_none())
 }
 
-/// A Python socket, not blocking, that owns `own`; if it cannot be made, the descriptor is closed.
-pub(crate) fn python_socket(py: Python<'_>, own: OwnedFd, ends: &Ends) -> Outcome<Ref> {
-    let class = names::socket_class(py)?.bind(py);
-    let sock = class.call1((ends.family(), STREAM, ends.protocol, own.as_raw_fd()))?;
-    let _ = own.into_raw_fd();
-    sock.call_method1("settimeout", (0.0,))?;
-    Ok(sock.into())
+/// A Python socket, not blocking, that owns `own`.
+///
+/// # Errors
+/// What making it raises, audit hooks included, and the descriptor.
+pub(crate) fn python_socket(
+    py: Python<'_>,
+    own: OwnedFd,
+    ends: &Ends,
+) -> Result<Ref, (Raised, OwnedFd)> {
+    let made = names::socket_class(py).and_then(|class| {
+        let fd = own.as_raw_fd();
+        Ok(class
+            .bind(py)
+            .call1((ends.family(), STREAM, ends.protocol, fd))?)
+    });
+    let sock = match made {
+        Ok(sock) => sock,
+        Err(raised) => return Err((raised, own)),
+    };
+    match sock.call_method1("settimeout", (0.0,)) {
+        Ok(_) => {
+            let _ = own.into_raw_fd();
+            Ok(sock.into())
+        }
+        Err(error) => {
+            // It owns the descriptor too, until it has let go of it.
+            let raised = Raised::from(error);
+            drop(sock.call_method0("detach"));
+            Err((raised, own))
+        }
+    }
 }
 
 /// What stands for the socket of a connection that is over: one without a descriptor, which says so.

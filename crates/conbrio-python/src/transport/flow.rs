@@ -12,7 +12,7 @@ use pyo3::types::PyString;
 use super::StreamTransport;
 use super::attributes::number;
 use super::ending::Ending;
-use crate::ffi::{Args, Builder, Instance, Object, Outcome, Parameters, Ref, call_method};
+use crate::ffi::{Args, Builder, Instance, Object, Outcome, Parameters, Ref, call_method, none};
 use crate::names;
 
 /// A transport that may owe too much.
@@ -91,16 +91,16 @@ impl Pressed for StreamTransport {
 /// Adds to a class the methods and attributes of flow control.
 pub(super) fn add<T: Pressed>(builder: Builder<T>) -> Builder<T> {
     builder
-        .plain(c"get_write_buffer_size", c"get_write_buffer_size($self)\n--\n\nHow many bytes are owed.", |py, this| {
+        .plain(c"get_write_buffer_size", c"get_write_buffer_size($self)\n--\n\nHow many bytes are written and not sent. As asyncio.WriteTransport.get_write_buffer_size.", |py, this| {
             T::settle(py, this)?;
             number(py, this.size(py))
         })
-        .plain(c"get_write_buffer_limits", c"get_write_buffer_limits($self)\n--\n\nThe marks: low, high.", |py, this| {
+        .plain(c"get_write_buffer_limits", c"get_write_buffer_limits($self)\n--\n\nThe marks in bytes: low, high. As asyncio.WriteTransport.get_write_buffer_limits.", |py, this| {
             Ok(Ref::from(this.marks(py).into_pyobject(py)?))
         })
         .method(
             c"set_write_buffer_limits",
-            c"set_write_buffer_limits($self, high=None, low=None)\n--\n\nSets when the protocol pauses and goes on.",
+            c"set_write_buffer_limits($self, high=None, low=None)\n--\n\nSets at how many bytes the protocol pauses and goes on; None for 64 KiB and a quarter of high.\n\nRaises ValueError unless 0 <= low <= high. As asyncio.WriteTransport.set_write_buffer_limits. Not thread-safe.",
             |py, this, args| {
                 set_limits(py, this, args, "set_write_buffer_limits")?;
                 T::settle(py, this)?;
@@ -124,10 +124,6 @@ pub(super) fn add<T: Pressed>(builder: Builder<T>) -> Builder<T> {
         .getter(c"_protocol_paused", c"Whether the protocol pauses writing.", |_, this| {
             Ok(Ref::boolean(this.protocol_paused().get()))
         })
-}
-
-fn none(answer: Outcome<()>) -> Outcome<Ref> {
-    answer.map(|()| Ref::none())
 }
 
 fn set_limits<T: Pressed>(

@@ -3,7 +3,7 @@
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use conbrio_driver::sys::socket;
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyOSError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
@@ -230,14 +230,24 @@ fn ask_python(py: Python<'_>, this: &Instance<StreamTransport>, sock: &Object) -
         (names::peername(py), "getpeername"),
     ] {
         if !extra.bind(py).contains(name)? {
-            let address = sock
+            extra
                 .bind(py)
-                .call_method0(method)
-                .unwrap_or_else(|_| py.None().into_bound(py));
-            extra.bind(py).set_item(name, address)?;
+                .set_item(name, ask_socket(py, sock, method)?)?;
         }
     }
     Ok(())
+}
+
+/// What a method of a Python socket says of an end; `None` where the system does not know.
+pub(super) fn ask_socket<'py>(
+    py: Python<'py>,
+    sock: &Object,
+    method: &str,
+) -> PyResult<Bound<'py, PyAny>> {
+    match sock.bind(py).call_method0(method) {
+        Err(error) if error.is_instance_of::<PyOSError>(py) => Ok(py.None().into_bound(py)),
+        answer => answer,
+    }
 }
 
 /// Order: `connection_made`, then reading begins, then the waiter hears of it.

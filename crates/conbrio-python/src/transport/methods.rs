@@ -9,7 +9,7 @@ use super::life::{abort, close};
 use super::write::{write, write_eof, write_ready, writelines};
 use super::{StreamTransport, attributes, ending, extra, flow, make, read};
 use crate::ffi::layout::prove_transports;
-use crate::ffi::{Builder, Instance, Outcome, Parameters, Raised, Ref, call, call_method};
+use crate::ffi::{Builder, Instance, Outcome, Parameters, Ref, call, call_method, none};
 use crate::names;
 
 /// The class `StreamTransport`.
@@ -19,9 +19,9 @@ use crate::names;
 pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     prove_transports(py)?;
     // Imported now: transports say their last words even when nothing can be imported any more.
-    names::warn(py).map_err(error_of(py))?;
-    let base = names::flow_control(py).map_err(error_of(py))?;
-    extra::remember(py).map_err(error_of(py))?;
+    names::warn(py)?;
+    let base = names::flow_control(py)?;
+    extra::remember(py)?;
     let (dict, weak_references) = StreamTransport::ATTRIBUTES;
     let builder = Builder::<StreamTransport>::new(
         c"The two directions of a connected stream socket; made by the loop.",
@@ -32,15 +32,6 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let builder = flow::add(internals(writing(reading(builder))));
     let builder = ending::add(attributes::add(builder));
     builder.create(py, Some(&base.bind(py)))
-}
-
-/// What was raised, in PyO3's terms.
-pub(super) fn error_of(py: Python<'_>) -> impl Fn(Raised) -> PyErr {
-    move |raised| PyErr::from_value(raised.take().bind(py).to_owned())
-}
-
-fn none(answer: Outcome<()>) -> Outcome<Ref> {
-    answer.map(|()| Ref::none())
 }
 
 fn reading(builder: Builder<StreamTransport>) -> Builder<StreamTransport> {
@@ -84,13 +75,13 @@ fn writing(builder: Builder<StreamTransport>) -> Builder<StreamTransport> {
     builder
         .named(
             c"write",
-            c"write($self, data)\n--\n\nSends data; does not wait.",
+            c"write($self, data)\n--\n\nSends data, bytes-like; does not wait.\n\nRaises TypeError for what is no bytes, RuntimeError after write_eof(). As asyncio.WriteTransport.write. Not thread-safe.",
             |py| ("write", names::data(py)),
             write,
         )
         .named(
             c"writelines",
-            c"writelines($self, list_of_data)\n--\n\nSends several pieces of data.",
+            c"writelines($self, list_of_data)\n--\n\nSends several pieces of data.\n\nRaises as write() does. As asyncio.WriteTransport.writelines. Not thread-safe.",
             |py| ("writelines", names::list_of_data(py)),
             writelines,
         )
@@ -111,7 +102,7 @@ fn writing(builder: Builder<StreamTransport>) -> Builder<StreamTransport> {
         )
         .plain(
             c"abort",
-            c"abort($self)\n--\n\nEnds the connection at once.",
+            c"abort($self)\n--\n\nEnds the connection at once; what is owed is dropped. As asyncio.WriteTransport.abort.",
             |py, this| none(abort(py, this)),
         )
         .plain(

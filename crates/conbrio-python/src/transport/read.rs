@@ -5,14 +5,14 @@ use std::mem::MaybeUninit;
 
 use conbrio_core::inflow::{DIRECT, Read};
 use conbrio_core::sources::Side;
-use conbrio_driver::sys::socket;
+use conbrio_driver::sys::{is_blocked, socket};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use super::StreamTransport;
 use super::ending::{fatal, guarded, log};
 use super::life::{close, fatal_io};
-use crate::engine::Engine;
+use crate::engine::{Engine, SHARED};
 use crate::ffi::{
     Buffer, Instance, Object, Outcome, Own, Ref, Thunk, bytes, call_method, context, filled_bytes,
     is_true, object,
@@ -20,9 +20,6 @@ use crate::ffi::{
 use crate::names;
 use crate::protocol::{self, Feed, Hears, Native};
 use crate::runnable::Runnable;
-
-/// How large the buffer is that small reads share. CPython: `max_size`.
-pub(super) const SHARED: usize = 256 * 1024;
 
 /// The most that one read for a fed protocol takes. Twice as much does not stay in the processor's nearer caches until it
 /// is copied. Bench: `bulk_recv_streams`.
@@ -100,7 +97,7 @@ fn receive_for(
     };
     let fd = this.number_now(py);
     // Not lent: who is fed may run code.
-    let mut buffer = engine.take_buffer(py, SHARED);
+    let mut buffer = engine.take_buffer(py);
     let answer = match socket::recv(fd, buffer.get_mut(..FED).unwrap_or_default()) {
         Ok(0) => end(py, this, protocol),
         Ok(count) => {
@@ -161,7 +158,7 @@ pub(super) fn bytes_read(
 ) -> Outcome<io::Result<(Ref, usize)>> {
     match next {
         Read::Direct(room) => filled_bytes(py, room, |room| read_uninit(room)),
-        Read::Shared => engine.with_buffer(py, SHARED, |buffer| match read(buffer) {
+        Read::Shared => engine.with_buffer(py, |buffer| match read(buffer) {
             Ok(count) => {
                 bytes(py, buffer.get(..count).unwrap_or_default()).map(|data| Ok((data, count)))
             }
@@ -173,7 +170,7 @@ pub(super) fn bytes_read(
 #[inline]
 fn note(this: &Instance<StreamTransport>, count: usize) {
     let mut inflow = this.life.inflow.get();
-    inflow.note(count.min(DIRECT));
+    inflow.note(count);
     this.life.inflow.set(inflow);
 }
 
@@ -258,10 +255,10 @@ fn lent_buffer(py: Python<'_>, protocol: &Object) -> Outcome<Ref> {
 
 #[cold]
 fn failed(py: Python<'_>, this: &Instance<StreamTransport>, error: &io::Error) -> Outcome<()> {
-    match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(()),
-        _ => fatal_io(py, this, error, UNREADABLE),
+    if is_blocked(error) {
+        return Ok(());
     }
+    fatal_io(py, this, error, UNREADABLE)
 }
 
 /// The peer sends no more.

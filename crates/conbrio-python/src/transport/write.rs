@@ -5,7 +5,7 @@ use std::io;
 use conbrio_core::outbox::Flush;
 use conbrio_core::singles::Before;
 use conbrio_core::sources::Side;
-use conbrio_driver::sys::socket;
+use conbrio_driver::sys::{is_blocked, socket};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
@@ -182,8 +182,7 @@ fn send_first(py: Python<'_>, this: &Instance<StreamTransport>, bytes: &[u8]) ->
     }
     this.touch(py);
     match socket::send(this.number_now(py), bytes) {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+        Err(error) if is_blocked(&error) => Ok(0),
         other => other,
     }
 }

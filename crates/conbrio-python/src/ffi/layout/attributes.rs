@@ -4,7 +4,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::ffi::visit::Visit;
-use crate::ffi::{Object, Outcome, Ref, attribute};
+use crate::ffi::{Object, Outcome, Ref};
 
 /// `Py_TPFLAGS_MANAGED_WEAKREF` and `Py_TPFLAGS_MANAGED_DICT`: the base keeps these before the object's head.
 #[cfg(Py_3_12)]
@@ -97,8 +97,17 @@ const MANAGED_DICTIONARY: isize = -3 * size_of::<usize>().cast_signed();
 /// yet, which it does when it is first asked for.
 ///
 /// # Errors
-/// What `__dict__` raises.
-pub(crate) fn own_dictionary(py: Python<'_>, object: &Object) -> Outcome<Option<Ref>> {
+/// `AttributeError` where there cannot be one.
+pub(crate) fn own_dictionary(_py: Python<'_>, object: &Object) -> Outcome<Option<Ref>> {
+    // SAFETY: a live object, whose class says where the word is if it has one of its own.
+    let kept = unsafe {
+        let place = (*object.class()).tp_dictoffset;
+        (place > 0).then(|| word(object.as_ptr(), place))
+    };
+    if let Some(kept) = kept {
+        // SAFETY: the object owns its dictionary.
+        return Ok((!kept.is_null()).then(|| unsafe { Object::from_ptr(kept) }.share()));
+    }
     #[cfg(Py_3_12)]
     {
         // SAFETY: a live object; where the flag says so, the word is in its allocation.
@@ -111,7 +120,14 @@ pub(crate) fn own_dictionary(py: Python<'_>, object: &Object) -> Outcome<Option<
             return Ok(None);
         }
     }
-    attribute(py, object, pyo3::intern!(py, "__dict__")).map(Some)
+    // SAFETY: attached; a new reference, or an exception is set.
+    unsafe {
+        Ref::returned(ffi::PyObject_GenericGetDict(
+            object.as_ptr(),
+            std::ptr::null_mut(),
+        ))
+        .map(Some)
+    }
 }
 
 /// # Safety

@@ -129,7 +129,7 @@ impl FutureFields {
         }
     }
 
-    /// Drops all references but the loop.
+    /// Drops all references.
     pub(crate) fn clear(&self) {
         for slot in self.slots() {
             slot.clear();

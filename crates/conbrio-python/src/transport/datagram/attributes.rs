@@ -3,9 +3,9 @@
 use pyo3::prelude::*;
 
 use super::DatagramTransport;
+use crate::engine::SHARED;
 use crate::ffi::{Builder, Ref, is_true, object};
 use crate::transport::attributes::{number, or_none};
-use crate::transport::read::SHARED;
 
 /// Adds the attributes.
 pub(super) fn add(builder: Builder<DatagramTransport>) -> Builder<DatagramTransport> {

@@ -4,7 +4,7 @@ use std::os::fd::RawFd;
 
 use conbrio_driver::sys::address::Address;
 use conbrio_driver::sys::socket;
-use pyo3::exceptions::{PyOSError, PyTypeError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -17,7 +17,7 @@ use crate::ffi::{
 use crate::transport::attributes::number;
 use crate::transport::ending::guarded;
 use crate::transport::extra::{INET, INET6, UNIX, family};
-use crate::transport::make::{enter, given, refuse_none};
+use crate::transport::make::{ask_socket, enter, given, refuse_none};
 use crate::{handle, names};
 
 /// What a transport is made of.
@@ -95,10 +95,7 @@ fn describe(py: Python<'_>, this: &Instance<DatagramTransport>, made: &Made<'_>)
     let class = names::transport_socket(py)?;
     let socket = call(py, class, &[made.sock, this.object()])?;
     extra.set_item(names::socket_name(py), socket.bind(py))?;
-    let ask = |method: &str| match made.sock.bind(py).call_method0(method) {
-        Err(error) if error.is_instance_of::<PyOSError>(py) => Ok(py.None().into_bound(py)),
-        answer => answer,
-    };
+    let ask = |method: &str| ask_socket(py, made.sock, method);
     extra.set_item(names::sockname(py), ask("getsockname")?)?;
     if !extra.contains(names::peername(py))? {
         extra.set_item(names::peername(py), ask("getpeername")?)?;

@@ -8,7 +8,7 @@ use pyo3::types::PyTuple;
 use super::life::{abort, close};
 use super::write::{sendto, write_ready};
 use super::{DatagramTransport, attributes, make, read};
-use crate::ffi::{Builder, Instance, Outcome, Raised, Ref};
+use crate::ffi::{Builder, Instance, Ref, none};
 use crate::names;
 use crate::transport::attributes::or_none;
 use crate::transport::{ending, flow};
@@ -18,9 +18,8 @@ use crate::transport::{ending, flow};
 /// # Errors
 /// When it cannot be made.
 pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let raised = |raised: Raised| PyErr::from_value(raised.take().bind(py).to_owned());
-    let flow = names::flow_control(py).map_err(raised)?.bind(py);
-    let base = names::datagram_base(py).map_err(raised)?.bind(py);
+    let flow = names::flow_control(py)?.bind(py);
+    let base = names::datagram_base(py)?.bind(py);
     let (dict, weak_references) = DatagramTransport::ATTRIBUTES;
     let builder = Builder::<DatagramTransport>::new(
         c"A datagram socket that sends and receives; made by the loop.",
@@ -32,10 +31,6 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let builder = ending::add(attributes::add(builder));
     let bases = PyTuple::new(py, [flow, base])?.into_any();
     builder.create(py, Some(&bases))
-}
-
-fn none(answer: Outcome<()>) -> Outcome<Ref> {
-    answer.map(|()| Ref::none())
 }
 
 fn reading(builder: Builder<DatagramTransport>) -> Builder<DatagramTransport> {

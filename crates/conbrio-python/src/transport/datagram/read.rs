@@ -6,13 +6,13 @@ use std::io;
 use conbrio_core::clock;
 use conbrio_core::sources::Side;
 use conbrio_driver::sys::address::Address;
-use conbrio_driver::sys::socket;
+use conbrio_driver::sys::{is_blocked, socket};
 use pyo3::exceptions::{PyBlockingIOError, PyInterruptedError, PyOSError};
 use pyo3::prelude::*;
 
 use super::addresses::Place;
 use super::{DatagramTransport, Way};
-use crate::engine::Engine;
+use crate::engine::{Engine, SHARED};
 use crate::ffi::{
     Instance, Object, Outcome, Own, Raised, Thunk, bytes, context, raise, tuple_items,
 };
@@ -20,7 +20,6 @@ use crate::protocol;
 use crate::report::{ends_loop, os_exception};
 use crate::transport::ending::{fatal_exception, guarded, log};
 use crate::transport::extra::address_object;
-use crate::transport::read::SHARED;
 
 /// The descriptor is readable.
 pub(super) fn heard(py: Python<'_>, this: Own<DatagramTransport>) -> Outcome<()> {
@@ -141,7 +140,7 @@ fn receive_one(
 ) -> Outcome<()> {
     let mut sender = Address::default();
     let fd = this.number_now(py);
-    let received = engine.with_buffer(py, SHARED, |buffer| {
+    let received = engine.with_buffer(py, |buffer| {
         match socket::recv_from(fd, buffer, &mut sender) {
             Ok(count) => bytes(py, buffer.get(..count).unwrap_or_default()).map(Ok),
             Err(error) => Ok(Err(error)),
@@ -198,10 +197,10 @@ fn tell(
 
 #[cold]
 fn failed(py: Python<'_>, this: &Instance<DatagramTransport>, error: &io::Error) -> Outcome<()> {
-    match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(()),
-        _ => this.tell_error(py, &*os_exception(py, error)?),
+    if is_blocked(error) {
+        return Ok(());
     }
+    this.tell_error(py, &*os_exception(py, error)?)
 }
 
 impl Instance<DatagramTransport> {

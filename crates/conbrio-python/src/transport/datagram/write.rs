@@ -6,7 +6,7 @@ use std::io;
 use conbrio_core::datagram::Datagrams;
 use conbrio_core::sources::Side;
 use conbrio_driver::sys::datagram::{MOST, send_many};
-use conbrio_driver::sys::socket;
+use conbrio_driver::sys::{is_blocked, socket};
 use pyo3::exceptions::{
     PyBlockingIOError, PyInterruptedError, PyOSError, PyTypeError, PyValueError,
 };
@@ -200,7 +200,7 @@ fn try_one(
     };
     match sent {
         Ok(_) => Ok(Tried::Sent),
-        Err(error) if blocks(&error) => Ok(Tried::Blocked),
+        Err(error) if is_blocked(&error) => Ok(Tried::Blocked),
         Err(error) => Ok(Tried::Failed(os_exception(py, &error)?)),
     }
 }
@@ -233,13 +233,6 @@ fn ask(
         return Err(raise(exception));
     }
     Ok(Tried::Broken(exception))
-}
-
-fn blocks(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-    )
 }
 
 /// The end of the turn.
@@ -353,7 +346,7 @@ fn send_several(py: Python<'_>, this: &Instance<DatagramTransport>) -> Outcome<O
             }
             Ok(Some(Tried::Sent))
         }
-        Some(Err(error)) if blocks(&error) => Ok(Some(Tried::Blocked)),
+        Some(Err(error)) if is_blocked(&error) => Ok(Some(Tried::Blocked)),
         Some(Err(error)) if error.kind() == io::ErrorKind::Unsupported => {
             this.life.one_by_one.set(true);
             Ok(None)

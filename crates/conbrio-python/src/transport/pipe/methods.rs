@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use pyo3::prelude::*;
 
 use super::{End, init};
-use crate::ffi::{Builder, Instance, Object, Outcome, Ref, object};
+use crate::ffi::{Builder, Instance, Object, Ref, none, object};
 use crate::names;
 use crate::transport::attributes::or_none;
 use crate::transport::ending;
@@ -62,11 +62,6 @@ fn attributes<T: End>(builder: Builder<T>) -> Builder<T> {
         .getter(c"_closing", c"Whether the connection ends.", |_, this| {
             Ok(Ref::boolean(this.pipe().closing.get()))
         })
-}
-
-/// Nothing to return.
-pub(super) fn none(answer: Outcome<()>) -> Outcome<Ref> {
-    answer.map(|()| Ref::none())
 }
 
 /// `repr(transport)`, with CPython's fields.

@@ -5,22 +5,24 @@ use std::io;
 use std::mem::{MaybeUninit, offset_of};
 use std::os::fd::RawFd;
 
-use conbrio_core::inflow::{DIRECT, Inflow, Read};
+use conbrio_core::inflow::{Inflow, Read};
+use conbrio_driver::sys::is_blocked;
 use conbrio_driver::sys::pipe::{self, Kind};
 use pyo3::prelude::*;
 
 use super::life::lose;
-use super::methods::{none, polling, shared};
+use super::methods::{polling, shared};
 use super::{End, Pipe};
+use crate::engine::SHARED;
 use crate::ffi::layout::{ExtraField, prove_extra};
 use crate::ffi::{
     Builder, Class, ClassState, Instance, Object, Outcome, Ref, Slot, Visit, attribute, bytes,
-    context,
+    context, none,
 };
 use crate::report::os_error;
 use crate::transport::attributes::number;
 use crate::transport::ending::{Ending, fatal, log};
-use crate::transport::read::{SHARED, bytes_read};
+use crate::transport::read::bytes_read;
 use crate::{handle, names, protocol};
 
 /// The reading end of a pipe, and its protocol.
@@ -108,7 +110,7 @@ const EIO: i32 = 5;
 /// # Errors
 /// When it cannot be made, or asyncio's transports are laid out otherwise than we know.
 pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let base = names::read_transport(py).map_err(crate::transport::methods::error_of(py))?;
+    let base = names::read_transport(py)?;
     let base = base.bind(py);
     prove_extra(py, &base)?;
     let builder =
@@ -222,19 +224,17 @@ fn receive(py: Python<'_>, this: &Instance<ReadPipeTransport>) -> Outcome<()> {
     match read {
         Ok((_, 0)) => end(py, this, &protocol),
         Ok((data, count)) => {
-            inflow.note(count.min(DIRECT));
+            inflow.note(count);
             this.inflow.set(inflow);
             protocol::data_received(py, &protocol, &data)
         }
-        Err(error) => match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(()),
-            _ => fatal(
-                py,
-                this,
-                os_error(py, &error),
-                "Fatal read error on pipe transport",
-            ),
-        },
+        Err(error) if is_blocked(&error) => Ok(()),
+        Err(error) => fatal(
+            py,
+            this,
+            os_error(py, &error),
+            "Fatal read error on pipe transport",
+        ),
     }
 }
 

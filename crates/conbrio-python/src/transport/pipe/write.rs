@@ -15,15 +15,15 @@ use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError, PyOSError};
 use pyo3::prelude::*;
 
 use super::life::{connection_lost, lose};
-use super::methods::{none, polling, shared};
+use super::methods::{polling, shared};
 use super::{End, Pipe};
 use crate::ffi::layout::{TransportFields, prove_transports};
 use crate::ffi::{
-    Builder, Class, ClassState, Guarded, Instance, Object, Outcome, Own, Ref, Slot, Thunk, Visit,
-    context, object, raise,
+    Builder, Class, ClassState, Guarded, Instance, Object, Outcome, Own, Raised, Ref, Slot, Thunk,
+    Visit, check_signals, context, none, object, raise,
 };
 use crate::names;
-use crate::report::{os_exception, text_of};
+use crate::report::{ends_loop, os_error, text_of};
 use crate::transport::attributes::number;
 use crate::transport::chunk::{Chunk, is_bytes_like};
 use crate::transport::ending::{Ending, fatal, log, run_in};
@@ -162,7 +162,7 @@ impl Pressed for WritePipeTransport {
 /// When it cannot be made, or asyncio's transports are laid out otherwise than we know.
 pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     prove_transports(py)?;
-    let base = names::flow_control(py).map_err(crate::transport::methods::error_of(py))?;
+    let base = names::flow_control(py)?;
     let builder =
         Builder::<WritePipeTransport>::new(c"The writing end of a pipe; made by the loop.")
             .with_attributes(
@@ -302,55 +302,76 @@ fn flush(py: Python<'_>, this: &Instance<WritePipeTransport>) -> Outcome<()> {
             };
             this.writer_context.set(context::copy_current(py)?);
             let runnable = Thunk::new(this.own(), heard);
-            drop(engine.watch(py, this.pipe.fd.get(), Side::Writer, runnable)?);
+            match engine.watch(py, this.pipe.fd.get(), Side::Writer, runnable) {
+                Ok(former) => drop(former),
+                Err(raised) => {
+                    // CPython: owes only what the loop is going to send; a closed one sends nothing.
+                    this.forget_owed(py);
+                    return Err(raised);
+                }
+            }
             this.writing.set(true);
             this.maybe_pause(py)
         }
-        Err(error) => {
-            this.forget_owed(py);
-            broken(py, this, &*os_exception(py, &error)?)
-        }
+        Err(raised) => failed(py, this, raised),
     }
 }
 
-fn send(py: Python<'_>, this: &Instance<WritePipeTransport>) -> io::Result<Flush> {
+/// What a write raises ends the transport, unless it must leave the loop.
+fn failed(py: Python<'_>, this: &Instance<WritePipeTransport>, raised: Raised) -> Outcome<()> {
+    let exception = raised.take();
+    if ends_loop(py, &exception) {
+        return Err(raise(exception));
+    }
+    this.forget_owed(py);
+    this.stop_writing(py);
+    broken(py, this, &exception)
+}
+
+/// Sends what the pipe takes.
+fn send(py: Python<'_>, this: &Instance<WritePipeTransport>) -> Outcome<Flush> {
     let fd = this.pipe.fd.get();
     this.touch(py);
     if pipe::is_blocking(fd) {
         return send_waiting(py, this, fd);
     }
-    this.outbox.lend(py, |outbox| {
+    let sent = this.outbox.lend(py, |outbox| {
         outbox.flush(|slices| match slices {
             [only] => pipe::write(fd, only),
             several => pipe::write_gather(fd, several),
         })
-    })
+    });
+    sent.map_err(|error| os_error(py, &error))
 }
 
 /// The same where another holder of the pipe has made it wait: other threads run meanwhile, one of which may read it.
 #[cold]
-fn send_waiting(
-    py: Python<'_>,
-    this: &Instance<WritePipeTransport>,
-    fd: RawFd,
-) -> io::Result<Flush> {
+fn send_waiting(py: Python<'_>, this: &Instance<WritePipeTransport>, fd: RawFd) -> Outcome<Flush> {
     let owed: Vec<u8> = this
         .outbox
         .lend(py, |outbox| outbox.iter().flatten().copied().collect());
     this.forget_owed(py);
     let mut left = &owed[..];
+    let keep = |left: &[u8]| {
+        let chunk = Chunk::Copied(left.into());
+        this.outbox.lend(py, |outbox| outbox.push(chunk));
+    };
     while !left.is_empty() {
         let rest = left;
         match py.detach(|| pipe::write(fd, rest)) {
             Ok(count) => left = left.get(count..).unwrap_or_default(),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let chunk = Chunk::Copied(left.into());
-                this.outbox.lend(py, |outbox| outbox.push(chunk));
+                keep(left);
                 return Ok(Flush::Blocked);
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(os_error(py, &error)),
         }
+        // A signal ends a write, with what has been written if that is something.
+        check_signals(py).inspect_err(|_| {
+            // CPython: what is written first is lost then; what has waited for room waits on.
+            this.writing.get().then(|| keep(left));
+        })?;
     }
     Ok(Flush::Done)
 }
@@ -380,10 +401,8 @@ fn heard(py: Python<'_>, this: Own<WritePipeTransport>) -> Outcome<()> {
 
 /// Writes more, and does what had to wait for the last byte.
 fn write_ready(py: Python<'_>, this: &Instance<WritePipeTransport>) -> Outcome<()> {
-    if let Err(error) = send(py, this) {
-        this.forget_owed(py);
-        this.stop_writing(py);
-        return broken(py, this, &*os_exception(py, &error)?);
+    if let Err(raised) = send(py, this) {
+        return failed(py, this, raised);
     }
     if this.owed(py) > 0 {
         return Ok(());
