@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import types
 from asyncio import streams
+from collections.abc import MutableMapping
 
 from . import _conbrio
 from ._standing import Standing, stand
@@ -89,10 +90,29 @@ class _Attributes(dict[str, "Any"]):
         object.__setattr__(self._protocol, name, value)
         super().__setitem__(name, value)
 
-    def update(self, *given: Any, **more: Any) -> None:
+    def __delitem__(self, name: str) -> None:
+        """Delete an attribute of the protocol."""
+        super().__delitem__(name)
+        object.__delattr__(self._protocol, name)
+
+    # What a dictionary does by itself goes by these two then.
+    clear = MutableMapping.clear
+    popitem = MutableMapping.popitem
+    setdefault = MutableMapping.setdefault
+    update = MutableMapping.update
+
+    def pop(self, name: str, *default: Any) -> Any:
+        """Delete an attribute of the protocol and return its value."""
+        if name not in self and default:
+            return default[0]
+        value = self[name]
+        del self[name]
+        return value
+
+    def __ior__(self, given: Any) -> Any:  # type: ignore[misc]  # any mapping
         """Set several attributes of the protocol."""
-        for name, value in dict(*given, **more).items():
-            self[name] = value
+        self.update(given)
+        return self
 
 
 class StreamReaderProtocol(

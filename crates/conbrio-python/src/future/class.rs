@@ -25,7 +25,7 @@ pub(crate) fn class<'py>(py: Python<'py>, base: &Bound<'py, PyAny>) -> PyResult<
     .init(init)
     .finalizer(|py, this| this.report_unretrieved(py))
     .repr(|py, this| call(py, names::future_repr(py)?, &[this.object()]));
-    let builder = endings(methods(builder, |this| this), |this| this);
+    let builder = endings(methods(builder, |this| this));
     builder.create(py, Some(base))
 }
 
@@ -66,10 +66,7 @@ fn keyword_loop(py: Python<'_>, class: &str, keywords: Option<&Object>) -> Outco
 }
 
 /// `set_result`, `set_exception` and `cancel`, which tasks have of their own.
-fn endings(
-    builder: Builder<Future>,
-    _of: impl Fn(&Instance<Future>) -> &Instance<Future>,
-) -> Builder<Future> {
+fn endings(builder: Builder<Future>) -> Builder<Future> {
     builder
         .one(
             c"set_result",
@@ -97,7 +94,6 @@ fn endings(
                     positional: 1,
                     required: 0,
                 })?;
-                this.check_alive()?;
                 this.cancel(py, message).map(Ref::boolean)
             },
         )

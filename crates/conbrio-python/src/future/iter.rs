@@ -2,11 +2,12 @@
 
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
 use super::Future;
 use crate::ffi::{
     Args, Builder, Class, ClassState, Instance, Object, Outcome, Own, Ref, Slot, Step, Visit, call,
-    exception, is_exception, raise,
+    call_tuple, exception, is_exception, raise,
 };
 
 /// The iterator of one `await`.
@@ -71,20 +72,33 @@ fn advance(py: Python<'_>, this: &Instance<FutureIter>) -> Outcome<Step> {
 
 /// `throw(exception)`, or its older form with class, value and traceback.
 fn throw(py: Python<'_>, this: &Instance<FutureIter>, args: Args<'_>) -> Outcome<Ref> {
-    let exception = thrown(py, args)?;
+    let exception = thrown_or(py, args, |_| {
+        "exceptions must be classes deriving BaseException or instances of such a class".to_owned()
+    })?;
     this.future.clear();
     // CPython: as it is. What awaits gives it its context.
     Err(raise(exception))
 }
 
-/// The exception that a `throw()` with these arguments raises.
+/// The exception that a `throw()` with these arguments raises, in the words of coroutines.
 ///
 /// # Errors
 /// `TypeError` when there is none.
 pub(crate) fn thrown(py: Python<'_>, args: Args<'_>) -> Outcome<Ref> {
+    thrown_or(py, args, |class| {
+        format!("exceptions must be classes or instances deriving from BaseException, not {class}")
+    })
+}
+
+/// The same; `words` say what is wrong with an object of some class.
+fn thrown_or(py: Python<'_>, args: Args<'_>, words: impl FnOnce(&str) -> String) -> Outcome<Ref> {
     let [kind, rest @ ..] = args.positional() else {
         return Err(PyTypeError::new_err("throw expected at least 1 argument, got 0").into());
     };
+    if rest.len() > 2 {
+        let text = format!("throw expected at most 3 arguments, got {}", rest.len() + 1);
+        return Err(PyTypeError::new_err(text).into());
+    }
     if cfg!(Py_3_12) && !rest.is_empty() {
         let text = c"the (type, exc, tb) signature of throw() is deprecated, use the single-arg signature instead.";
         PyErr::warn(
@@ -95,7 +109,7 @@ pub(crate) fn thrown(py: Python<'_>, args: Args<'_>) -> Outcome<Ref> {
         )?;
     }
     let value = rest.first().filter(|value| !value.is_none());
-    let exception = made(py, kind, value.copied())?;
+    let exception = made(py, kind, value.copied(), words)?;
     if let Some(traceback) = rest.get(1).filter(|traceback| !traceback.is_none()) {
         if traceback.bind(py).get_type().name()? != "traceback" {
             return Err(PyTypeError::new_err("throw() third argument must be a traceback").into());
@@ -105,7 +119,12 @@ pub(crate) fn thrown(py: Python<'_>, args: Args<'_>) -> Outcome<Ref> {
     Ok(exception)
 }
 
-fn made(py: Python<'_>, kind: &Object, value: Option<&Object>) -> Outcome<Ref> {
+fn made(
+    py: Python<'_>,
+    kind: &Object,
+    value: Option<&Object>,
+    words: impl FnOnce(&str) -> String,
+) -> Outcome<Ref> {
     if is_exception(kind) {
         if value.is_some() {
             return Err(
@@ -121,13 +140,11 @@ fn made(py: Python<'_>, kind: &Object, value: Option<&Object>) -> Outcome<Ref> {
             .unwrap_or(false)
     }) {
         let class = kind.bind(py).get_type().name()?.to_string();
-        let text = format!(
-            "exceptions must be classes deriving BaseException or instances of such a class, not {class}"
-        );
-        return Err(PyTypeError::new_err(text).into());
+        return Err(PyTypeError::new_err(words(&class)).into());
     }
     let made = match value {
-        Some(value) if is_exception(value) => return Ok(value.share()),
+        Some(value) if value.bind(py).is_instance(&kind.bind(py))? => return Ok(value.share()),
+        Some(value) if value.bind(py).is_instance_of::<PyTuple>() => call_tuple(py, kind, value)?,
         Some(value) => call(py, kind, &[value])?,
         None => call(py, kind, &[])?,
     };

@@ -111,10 +111,12 @@ fn append(
 /// What a foreign loop's `call_soon` raises.
 #[inline]
 pub(crate) fn wake_all(py: Python<'_>, future: &Instance<Future>) -> Outcome<()> {
+    // CPython: a loop that refuses the first hears of none.
+    let list = future.0.waiters.take();
     if let Some(first) = future.0.waiter.take() {
         wake_one(py, future, first, future.0.waiter_context.take())?;
     }
-    match future.0.waiters.take() {
+    match list {
         Some(list) => wake_list(py, future, &list),
         None => Ok(()),
     }

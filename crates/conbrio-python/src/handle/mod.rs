@@ -20,7 +20,7 @@ use crate::runnable::Runnable;
 use failure::failed;
 #[cfg(Py_3_14)]
 pub(crate) use threadsafe::{call_soon_threadsafe, threadsafe_class};
-pub(crate) use timer::{TimerHandle, call_at, expire, timer_class};
+pub(crate) use timer::{TimerHandle, call_at, expire, later, timer_class};
 
 /// A callback wrapper object, `asyncio.Handle`.
 #[repr(transparent)]
@@ -412,8 +412,7 @@ pub(crate) fn schedule(
 /// # Errors
 /// When it cannot be made.
 pub(crate) fn class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let base = names::handle_class(py)
-        .map_err(|raised| PyErr::from_value(raised.take().bind(py).to_owned()))?;
+    let base = names::handle_class(py)?;
     let builder =
         Builder::<Handle>::new(c"A callback to be run once, as asyncio.Handle; made by the loop.");
     shown_of(builder.made_natively(), |handle| &handle.0)

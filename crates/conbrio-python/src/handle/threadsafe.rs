@@ -129,8 +129,7 @@ impl Instance<ThreadSafeHandle> {
 /// # Errors
 /// When it cannot be made.
 pub(crate) fn threadsafe_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let base = names::threadsafe_handle_class(py)
-        .map_err(|raised| PyErr::from_value(raised.take().bind(py).to_owned()))?;
+    let base = names::threadsafe_handle_class(py)?;
     let builder = Builder::<ThreadSafeHandle>::new(
         c"A callback to be run once, whose handle any thread may cancel.",
     );

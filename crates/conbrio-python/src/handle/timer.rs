@@ -7,9 +7,23 @@ use super::{cancel, failed, fields, made, run, show_if_kept_with, shown_of};
 use crate::engine::Engine;
 use crate::ffi::layout::{HandleFields, TimerFields};
 use crate::ffi::{
-    Builder, Class, ClassState, Instance, Object, Outcome, Own, Ref, Thunk, Visit, float,
+    Builder, Class, ClassState, Instance, Object, Outcome, Own, Ref, Thunk, Visit, as_float, float,
+    is_float, is_int, object,
 };
 use crate::names;
+
+/// The moment `delay` after `now`.
+///
+/// # Errors
+/// What Python raises when it adds the two.
+#[inline]
+pub(crate) fn later(py: Python<'_>, now: f64, delay: &Object) -> Outcome<f64> {
+    if is_float(delay) || is_int(delay) {
+        return Ok(now + as_float(py, delay)?);
+    }
+    let when = float(py, now)?.bind(py).add(delay.bind(py))?;
+    as_float(py, object(&when))
+}
 
 /// A callback to be run at a moment, `asyncio.TimerHandle`.
 #[repr(transparent)]
@@ -137,8 +151,7 @@ fn cancel_timer(py: Python<'_>, this: &Instance<TimerHandle>) -> Outcome<Ref> {
 /// # Errors
 /// When it cannot be made.
 pub(crate) fn timer_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let base = names::timer_handle_class(py)
-        .map_err(|raised| PyErr::from_value(raised.take().bind(py).to_owned()))?;
+    let base = names::timer_handle_class(py)?;
     let builder = Builder::<TimerHandle>::new(
         c"A callback to be run at a moment, as asyncio.TimerHandle; made by the loop.",
     );

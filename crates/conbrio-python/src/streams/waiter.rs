@@ -1,10 +1,9 @@
 //! The future that a reader's wait stands on: told that there is something to read, or why there will never be.
 
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
-use crate::ffi::{Instance, Object, Outcome, Ref, call, call_method, is_exception, is_true};
-use crate::future::Future;
+use crate::ffi::{Instance, Object, Outcome, Ref, call_method, is_true};
+use crate::future::{Future, instance_of};
 use crate::names;
 use crate::op::Op;
 
@@ -36,7 +35,7 @@ pub(super) fn wake(py: Python<'_>, waiter: &Object) -> Outcome<()> {
 pub(super) fn disappoint(py: Python<'_>, waiter: &Object, exception: &Object) -> Outcome<()> {
     if let Some(op) = Instance::<Op>::of_exact(waiter) {
         if !op.is_done() {
-            op.extra.set(instance(py, exception)?);
+            op.extra.set(instance_of(py, exception)?);
         }
         return op.wake(py);
     }
@@ -44,20 +43,6 @@ pub(super) fn disappoint(py: Python<'_>, waiter: &Object, exception: &Object) ->
         return Ok(());
     }
     call_method(py, waiter, names::set_exception(py), &[exception]).map(drop)
-}
-
-/// `exception`, or an instance of it if it is a class.
-fn instance(py: Python<'_>, exception: &Object) -> Outcome<Ref> {
-    let made = if is_exception(exception) {
-        exception.share()
-    } else {
-        call(py, exception, &[])?
-    };
-    if is_exception(&made) {
-        Ok(made)
-    } else {
-        Err(PyTypeError::new_err("invalid exception object").into())
-    }
 }
 
 fn is_cancelled(py: Python<'_>, waiter: &Object) -> Outcome<bool> {

@@ -209,10 +209,12 @@ pub(super) fn hear(py: Python<'_>, gathering: &Instance<Gathering>, child: &Obje
     if let Some(task) = gathering.task.share() {
         ended.0.unset_awaited_by(&task);
     }
-    if !ended.is_cancelled() {
+    let is_over = !gathering.future().is_pending();
+    // CPython: with `return_exceptions` it looks at them when all have ended.
+    if !ended.is_cancelled() && (is_over || !gathering.keeps_exceptions.get()) {
         ended.0.set_logs(false);
     }
-    if !gathering.future().is_pending() {
+    if is_over {
         return Ok(());
     }
     if !gathering.keeps_exceptions.get()

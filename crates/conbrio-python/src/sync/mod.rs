@@ -82,8 +82,7 @@ pub(crate) fn add_with_tasks(
 #[pyfunction]
 #[pyo3(name = "_adopt")]
 pub(crate) fn adopt(class: &Bound<'_, PyAny>) -> PyResult<()> {
-    let raised = |raised: Raised| PyErr::from_value(raised.take().bind(class.py()).to_owned());
-    shape::adopt(class).map_err(raised)?;
+    shape::adopt(class)?;
     expect::<Lock>(class);
     expect::<Event>(class);
     expect::<Condition>(class);

@@ -1,7 +1,7 @@
 //! What people's subclasses have replaced, and what was patched on the classes.
 //!
-//! asyncio's methods call each other by name. A subclass that replaces one of those gets asyncio's methods, over the
-//! native state; every other gets the native ones. Which loop a primitive is bound to is decided here as well.
+//! asyncio's methods call each other by name. A subclass that replaces one of those is called by the native ones around
+//! it, or, where they cannot, gets asyncio's methods over the native state; every other gets the native ones. Which loop a primitive is bound to is decided here as well.
 
 use std::cell::Cell;
 use std::sync::Mutex;

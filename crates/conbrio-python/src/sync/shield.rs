@@ -76,7 +76,7 @@ impl Class for Shield {
 /// `MemoryError`.
 pub(super) fn function(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     // While asyncio's name is asyncio's.
-    names::usual_shield(py).map_err(|_| PyErr::fetch(py))?;
+    names::usual_shield(py)?;
     SHIELD.in_module(py, "conbrio")
 }
 

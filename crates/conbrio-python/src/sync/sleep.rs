@@ -9,8 +9,8 @@ use crate::ffi::{
     Args, Builtin, Instance, Object, Outcome, Own, Parameters, Ref, Thunk, as_float, call,
     call_method, is_float, raise_in_context, sign_of_int,
 };
-use crate::names;
 use crate::op::{self, Deed, Doing, Op};
+use crate::{handle, names};
 
 static SLEEP: Builtin = Builtin::of_module(
     c"sleep",
@@ -93,7 +93,7 @@ pub(super) fn arm(
 ) -> Outcome<()> {
     if let Some(engine) = engine::plain(event_loop) {
         engine.check_closed()?;
-        let when = engine.now(py)? + as_float(py, delay)?;
+        let when = handle::later(py, engine.now(py)?, delay)?;
         let runnable = Thunk::new(op.own(), |py, op: Own<Op>| {
             op.number.set(0);
             op.wake(py)

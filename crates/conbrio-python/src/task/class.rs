@@ -111,7 +111,10 @@ fn assign(py: Python<'_>, keywords: &Object, given: &mut [Option<Ref>; 5]) -> Ou
             let text = format!("Task() got an unexpected keyword argument '{text}'");
             return Err(pyo3::exceptions::PyTypeError::new_err(text).into());
         };
-        *place = Some(value.into());
+        if place.replace(value.into()).is_some() {
+            let text = format!("argument for Task() given by name ('{text}') and position (1)");
+            return Err(pyo3::exceptions::PyTypeError::new_err(text).into());
+        }
     }
     Ok(())
 }

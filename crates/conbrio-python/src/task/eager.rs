@@ -1,11 +1,13 @@
 //! Eager tasks: the first step runs before the constructor returns.
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use super::{Task, registry, step};
 use crate::engine::Engine;
-use crate::ffi::{Instance, Object, Outcome, Raised, Ref, call, context, raise};
+use crate::ffi::{Instance, Object, Outcome, Raised, Ref, call, context, raise, thread_ident};
 use crate::names;
+use crate::report::text_of;
 
 /// Runs the first step now, in the task's context, as the current task; schedules nothing if the coroutine ends in it.
 ///
@@ -41,6 +43,11 @@ fn in_context(py: Python<'_>, task: &Instance<Task>) -> Outcome<()> {
 /// Makes `task` the current one of the loop and returns the former.
 fn swap(py: Python<'_>, event_loop: &Object, task: Option<&Object>) -> Outcome<Option<Ref>> {
     if let Some(engine) = Instance::<Engine>::of(event_loop) {
+        // CPython: from then on it is the thread that knows its current task.
+        if cfg!(Py_3_14) && engine.thread.get() != thread_ident() {
+            let text = format!("loop {} is not the running loop", text_of(py, event_loop));
+            return Err(PyRuntimeError::new_err(text).into());
+        }
         return engine.swap_task(py, task);
     }
     let none = Ref::none();

@@ -231,6 +231,11 @@ impl Instance<Task> {
         self.own.cancels.get().unsigned_abs().into()
     }
 
+    /// The context in which it runs.
+    pub(crate) fn context(&self) -> Option<Ref> {
+        self.own.context.share()
+    }
+
     /// The task as a future.
     #[inline]
     pub(crate) fn future(&self) -> &Instance<Future> {
@@ -323,12 +328,14 @@ pub(crate) fn cancel_awaited(
     awaited: &Object,
     message: Option<&Object>,
 ) -> Outcome<bool> {
-    if let Some(future) = Instance::<Future>::of(awaited).filter(|future| future.is_exact()) {
-        return future.cancel(py, message);
-    }
-    if let Some(task) = Instance::<Task>::of(awaited).filter(|task| task.is_exact()) {
-        // Tasks can wait for each other in circles.
-        return one_deeper(py, || task.cancel(py, message));
+    if !has_own_cancel(py, awaited)? {
+        if let Some(future) = Instance::<Future>::of_exact(awaited) {
+            return future.cancel(py, message);
+        }
+        if let Some(task) = Instance::<Task>::of_exact(awaited) {
+            // Tasks can wait for each other in circles.
+            return one_deeper(py, || task.cancel(py, message));
+        }
     }
     if let Some(op) = Instance::<Op>::of_exact(awaited) {
         return op.cancel(py, message);
@@ -340,6 +347,15 @@ pub(crate) fn cancel_awaited(
         py,
         &*call_method(py, awaited, names::cancel(py), &[message])?,
     )
+}
+
+/// Whether somebody has set a `cancel` on this one future, which is asked then.
+fn has_own_cancel(py: Python<'_>, awaited: &Object) -> Outcome<bool> {
+    if Instance::<Future>::of(awaited).is_none() {
+        return Ok(false);
+    }
+    let own = layout::own_dictionary(py, awaited)?;
+    Ok(own.is_some_and(|own| own.bind(py).contains(names::cancel(py)).unwrap_or(false)))
 }
 
 /// Initialises a task that Python constructs.

@@ -16,12 +16,12 @@ use super::stock::delegate_all;
 use crate::engine::{self, Engine};
 use crate::ffi::{
     Args, Class, ClassState, Instance, Object, Outcome, Ref, Slot, Visit, attribute, call_method,
-    context, is_empty, is_true,
+    context, is_empty, is_true, object,
 };
 use crate::future::{Future, park};
 use crate::names;
 use crate::op::Op;
-use crate::task::{self, Making};
+use crate::task::{self, Making, Task};
 
 pub(super) use class::class;
 
@@ -189,7 +189,16 @@ impl Instance<TaskGroup> {
 
     #[cold]
     fn hear_usually(&self, py: Python<'_>, child: &Object) -> Outcome<()> {
-        call_method(py, self.object(), names::on_task_done(py), &[child]).map(drop)
+        let hear = || call_method(py, self.object(), names::on_task_done(py), &[child]).map(drop);
+        // CPython: a callback, in a copy of the context in which the task was made: the parent's.
+        let parent = self.parent.share_or_none();
+        match Instance::<Task>::of(&parent).and_then(Instance::context) {
+            Some(context) => {
+                let copy = context.bind(py).call_method0("copy")?;
+                context::within(py, object(&copy), hear)
+            }
+            None => hear(),
+        }
     }
 
     /// As a callback of asyncio's: what is called, and in which context.
