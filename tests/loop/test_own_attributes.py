@@ -1,10 +1,12 @@
 """A loop keeps no dictionary of its own, so that the interpreter finds its methods fast; what is set on it is honoured."""
 
 import asyncio
+import contextlib
 import gc
 import signal
 import socket
 import sys
+import weakref
 
 import pytest
 
@@ -133,3 +135,47 @@ def run_on(no_leaks):
             return runner.run(main)
 
     return run
+
+
+class Kept:
+    """Something that can be held weakly."""
+
+
+@pytest.mark.parametrize("kind", ["task", "future", "timer", "handle", "reader", "lock", "queue"])
+def test_attributes_die_with_their_object(loop, kind):
+    """Dead objects are used again: what somebody has set on one is not found on the next."""
+
+    async def nothing():
+        pass
+
+    async def make():
+        if kind == "task":
+            task = asyncio.ensure_future(nothing())
+            await task
+            return task
+        return {
+            "future": loop.create_future,
+            "timer": lambda: loop.call_later(60, print),
+            "handle": lambda: loop.call_soon(int),
+            "reader": asyncio.StreamReader,
+            "lock": asyncio.Lock,
+            "queue": asyncio.Queue,
+        }[kind]()
+
+    async def main():
+        kept, found = weakref.WeakSet(), []
+        for _ in range(40):
+            made = await make()
+            found.append(hasattr(made, "own"))
+            value = Kept()
+            kept.add(value)
+            with contextlib.suppress(AttributeError):
+                made.own = value
+            if kind in {"timer", "handle"}:
+                made.cancel()
+            del made, value
+            await asyncio.sleep(0)
+        gc.collect()
+        return any(found), len(kept)
+
+    assert loop.run_until_complete(main()) == (False, 0)

@@ -16,8 +16,8 @@ use pyo3::prelude::*;
 use crate::engine::{self, Engine};
 use crate::ffi::layout::{self, FutureFields, TaskFields};
 use crate::ffi::{
-    Class, ClassState, Instance, Object, Outcome, Own, Raised, Ref, Visit, call, call_method,
-    context, is_int, is_true, object, one_deeper,
+    Class, ClassState, Instance, Object, Outcome, Own, Raised, Ref, Visit, attribute, call,
+    call_method, context, is_int, is_true, object, one_deeper,
 };
 use crate::future::{self, Future, Gathering};
 use crate::op::Op;
@@ -328,14 +328,15 @@ pub(crate) fn cancel_awaited(
     awaited: &Object,
     message: Option<&Object>,
 ) -> Outcome<bool> {
-    if !has_own_cancel(py, awaited)? {
-        if let Some(future) = Instance::<Future>::of_exact(awaited) {
+    if let Some(future) = Instance::<Future>::of_exact(awaited) {
+        if !has_own_cancel(py, awaited)? {
             return future.cancel(py, message);
         }
-        if let Some(task) = Instance::<Task>::of_exact(awaited) {
-            // Tasks can wait for each other in circles.
-            return one_deeper(py, || task.cancel(py, message));
-        }
+    } else if let Some(task) = Instance::<Task>::of_exact(awaited)
+        && !has_own_cancel(py, awaited)?
+    {
+        // Tasks can wait for each other in circles.
+        return one_deeper(py, || task.cancel(py, message));
     }
     if let Some(op) = Instance::<Op>::of_exact(awaited) {
         return op.cancel(py, message);
@@ -351,8 +352,10 @@ pub(crate) fn cancel_awaited(
 
 /// Whether somebody has set a `cancel` on this one future, which is asked then.
 fn has_own_cancel(py: Python<'_>, awaited: &Object) -> Outcome<bool> {
-    if Instance::<Future>::of(awaited).is_none() {
-        return Ok(false);
+    if layout::keeps_attributes_inside(awaited) {
+        let found = attribute(py, awaited, names::cancel(py))?;
+        let of = found.bind(py).getattr_opt(pyo3::intern!(py, "__self__"))?;
+        return Ok(of.is_none_or(|of| !of.is(awaited.bind(py))));
     }
     let own = layout::own_dictionary(py, awaited)?;
     Ok(own.is_some_and(|own| own.bind(py).contains(names::cancel(py)).unwrap_or(false)))

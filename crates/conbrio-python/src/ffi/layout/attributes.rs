@@ -80,8 +80,11 @@ pub(in crate::ffi) unsafe fn forget_attributes(
         if offset != 0 && !word(object, offset).is_null() {
             ffi::PyObject_ClearWeakRefs(object);
         }
+        // CPython: `Py_TPFLAGS_INLINE_VALUES`; attributes that lie in the object itself leave the word empty.
         #[cfg(Py_3_13)]
-        if is_managed(native) && !word(object, MANAGED_DICTIONARY).is_null() {
+        if is_managed(native)
+            && ((*kind).tp_flags & 1 << 2 != 0 || !word(object, MANAGED_DICTIONARY).is_null())
+        {
             PyObject_ClearManagedDict(object);
         }
     }
@@ -92,6 +95,13 @@ pub(in crate::ffi) unsafe fn forget_attributes(
 /// Where the dictionary stands that the base keeps before the head. CPython: `MANAGED_DICT_OFFSET`.
 #[cfg(Py_3_12)]
 const MANAGED_DICTIONARY: isize = -3 * size_of::<usize>().cast_signed();
+
+/// Whether an object keeps its first attributes in itself, where nothing but the interpreter finds them.
+pub(crate) fn keeps_attributes_inside(object: &Object) -> bool {
+    // CPython: `Py_TPFLAGS_INLINE_VALUES`.
+    // SAFETY: a live object, whose class is one too.
+    cfg!(Py_3_13) && unsafe { (*object.class()).tp_flags & (1 << 2) != 0 }
+}
 
 /// The dictionary of `object`'s own attributes; none where the interpreter keeps one before the head and has not made it
 /// yet, which it does when it is first asked for.
