@@ -383,6 +383,8 @@ impl<T: Class> Builder<T> {
             let base = base.map_or(ptr::null_mut(), Bound::as_ptr);
             Bound::from_owned_ptr_or_err(py, ffi::PyType_FromSpecWithBases(&raw mut spec, base))?
         };
+        // SAFETY: just made: it has no instances yet.
+        unsafe { super::layout::keep_attributes_outside(kind.as_ptr().cast()) };
         T::state().publish(kind.as_ptr().cast());
         for (name, convention) in self.coroutines {
             coroutine_function::replace_method(&kind, T::state(), name, convention)?;

@@ -16,8 +16,8 @@ use pyo3::prelude::*;
 use crate::engine::{self, Engine};
 use crate::ffi::layout::{self, FutureFields, TaskFields};
 use crate::ffi::{
-    Class, ClassState, Instance, Object, Outcome, Own, Raised, Ref, Visit, attribute, call,
-    call_method, context, is_int, is_true, object, one_deeper,
+    Class, ClassState, Instance, Object, Outcome, Own, Raised, Ref, Visit, call, call_method,
+    context, is_int, is_true, object, one_deeper,
 };
 use crate::future::{self, Future, Gathering};
 use crate::op::Op;
@@ -352,11 +352,6 @@ pub(crate) fn cancel_awaited(
 
 /// Whether somebody has set a `cancel` on this one future, which is asked then.
 fn has_own_cancel(py: Python<'_>, awaited: &Object) -> Outcome<bool> {
-    if layout::keeps_attributes_inside(awaited) {
-        let found = attribute(py, awaited, names::cancel(py))?;
-        let of = found.bind(py).getattr_opt(pyo3::intern!(py, "__self__"))?;
-        return Ok(of.is_none_or(|of| !of.is(awaited.bind(py))));
-    }
     let own = layout::own_dictionary(py, awaited)?;
     Ok(own.is_some_and(|own| own.bind(py).contains(names::cancel(py)).unwrap_or(false)))
 }

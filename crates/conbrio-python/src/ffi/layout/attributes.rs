@@ -12,6 +12,9 @@ const MANAGED: u64 = 1 << 3 | 1 << 4;
 #[cfg(not(Py_3_12))]
 const MANAGED: u64 = 0;
 
+/// `Py_TPFLAGS_INLINE_VALUES`: the first attributes lie in the object itself. Below 3.13 the bit has no meaning.
+const INLINE: u64 = 1 << 2;
+
 #[cfg(Py_3_13)]
 unsafe extern "C" {
     fn PyObject_VisitManagedDict(
@@ -53,12 +56,12 @@ unsafe fn is_managed(kind: *mut ffi::PyTypeObject) -> bool {
 /// Whether all that a class made by Python adds to its native base stands before the object's head, made when it is
 /// first asked for.
 pub(in crate::ffi) fn keeps_attributes_before_head(kind: *mut ffi::PyTypeObject) -> bool {
-    // SAFETY: the caller passes a live class. CPython: `Py_TPFLAGS_INLINE_VALUES`.
+    // SAFETY: the caller passes a live class.
     cfg!(Py_3_13)
         && unsafe {
             let base = (*kind).tp_base;
             (*kind).tp_flags & MANAGED == MANAGED
-                && (*kind).tp_flags & 1 << 2 == 0
+                && (*kind).tp_flags & INLINE == 0
                 && (*kind).tp_basicsize == (*base).tp_basicsize
         }
 }
@@ -80,10 +83,10 @@ pub(in crate::ffi) unsafe fn forget_attributes(
         if offset != 0 && !word(object, offset).is_null() {
             ffi::PyObject_ClearWeakRefs(object);
         }
-        // CPython: `Py_TPFLAGS_INLINE_VALUES`; attributes that lie in the object itself leave the word empty.
+        // Attributes that lie in the object itself, as in a derived class, leave the word empty.
         #[cfg(Py_3_13)]
         if is_managed(native)
-            && ((*kind).tp_flags & 1 << 2 != 0 || !word(object, MANAGED_DICTIONARY).is_null())
+            && ((*kind).tp_flags & INLINE != 0 || !word(object, MANAGED_DICTIONARY).is_null())
         {
             PyObject_ClearManagedDict(object);
         }
@@ -96,11 +99,14 @@ pub(in crate::ffi) unsafe fn forget_attributes(
 #[cfg(Py_3_12)]
 const MANAGED_DICTIONARY: isize = -3 * size_of::<usize>().cast_signed();
 
-/// Whether an object keeps its first attributes in itself, where nothing but the interpreter finds them.
-pub(crate) fn keeps_attributes_inside(object: &Object) -> bool {
-    // CPython: `Py_TPFLAGS_INLINE_VALUES`.
-    // SAFETY: a live object, whose class is one too.
-    cfg!(Py_3_13) && unsafe { (*object.class()).tp_flags & (1 << 2) != 0 }
+/// Has instances of a class keep their attributes in a dictionary: room for thirty in each object, as CPython makes it
+/// from 3.14 on, is more than a task or a future takes otherwise, and hardly one has any.
+///
+/// # Safety
+/// `kind` is a class of ours that has no instances yet.
+pub(in crate::ffi) unsafe fn keep_attributes_outside(kind: *mut ffi::PyTypeObject) {
+    // SAFETY: promised by the caller; a flag that is looked at whenever an object is made or asked.
+    unsafe { (*kind).tp_flags &= !INLINE }
 }
 
 /// The dictionary of `object`'s own attributes; none where the interpreter keeps one before the head and has not made it

@@ -15,11 +15,11 @@ mod proof;
 mod tracing;
 mod transports;
 
+pub(crate) use attributes::own_dictionary;
 pub(super) use attributes::{
     base_size_and_flags, clear_attributes, forget_attributes, is_finalized,
-    keeps_attributes_before_head, visit_attributes,
+    keep_attributes_outside, keeps_attributes_before_head, visit_attributes,
 };
-pub(crate) use attributes::{keeps_attributes_inside, own_dictionary};
 pub(crate) use fields::{
     FutureFields, TaskFields, logs_destroy, must_cancel, set_logs_destroy, set_must_cancel,
 };
